@@ -1,0 +1,1 @@
+"""Mwanga: mobile-money payments become energy tokens."""
