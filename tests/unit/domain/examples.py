@@ -6,6 +6,7 @@ ones by ``kes``, so that the tests read like the rules.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from zoneinfo import ZoneInfo
@@ -24,7 +25,7 @@ ACTIVATION = Rules(NAIROBI, own_arrears=OwnArrears.ACTIVATION)
 TODAY = date(2025, 3, 10)
 LONG_AGO = datetime(2024, 1, 1, 9, 0, tzinfo=UTC)
 
-METER, SHS, BIKE, TV = "M-1".replace("-", ""), "S1", "B1", "p-tv"
+METER, SHS, TV = "M1", "S1", "p-tv"
 TENTH_KWH = VendRules(step=Fraction(1, 10))
 DAY = VendRules(step=Fraction(1))
 
@@ -165,6 +166,4 @@ def _major(amount_minor: int) -> str:
 
 
 def _changed(device: DeviceAccount, changed: dict[str, object]) -> DeviceAccount:
-    from dataclasses import replace
-
     return replace(device, **changed)  # type: ignore[arg-type]

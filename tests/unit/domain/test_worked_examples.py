@@ -1,13 +1,15 @@
-"""The worked examples of the rules of money, row by row: price 100 per kWh, weekly plan 700 x 10."""
+"""The worked examples of the rules, row by row: price 100 per kWh, weekly plan 700 x 10."""
 
 from __future__ import annotations
 
+from datetime import date
 from fractions import Fraction
 
 import pytest
 
 from chalicelib.domain.account import Account
 from chalicelib.domain.allocation import Rules, debts
+from chalicelib.domain.plan import Every
 from chalicelib.domain.tariff import Tariff
 from tests.unit.domain.examples import (
     ACTIVATION,
@@ -197,10 +199,6 @@ def test_days_are_bought_in_proportion_and_the_part_of_a_day_is_carried() -> Non
 
 def test_a_monthly_instalment_of_550_buys_exactly_its_30_days() -> None:
     """April's instalment runs to May: 30 days, where binary fractions would make 31 of it."""
-    from datetime import date
-
-    from chalicelib.domain.plan import Every
-
     plan = weekly(date(2025, 4, 10), total=5500, every=Every.MONTH)
     allocation = pay(account(plan, shs()), SHS, 550)
     assert vends_of(allocation) == "time 30"

@@ -1,0 +1,42 @@
+"""What must be in place before anything of the project is imported, for every suite."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "MWANGA_STAGE": "test",
+    "TABLE_PREFIX": "test-",
+    "SECRET_PREFIX": "test/",
+    "PAYMENTS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/test-payments.fifo",
+    "VENDS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/test-vends",
+    "MESSAGES_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/test-messages",
+}
+"""No test ever meets a real account, whatever the developer's shell says."""
+
+_NOT_INHERITED = (
+    "AWS_ENDPOINT_URL",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_SESSION_TOKEN",
+    "SMS_GATEWAY",
+    "SMS_LOG_URL",
+)
+
+for _name in _NOT_INHERITED:
+    os.environ.pop(_name, None)
+os.environ.update(_ENVIRONMENT)
+
+settings.register_profile(
+    "deterministic",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("deterministic")
