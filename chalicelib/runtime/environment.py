@@ -1,0 +1,59 @@
+"""What the deployment tells the process, read when it is needed and never at import.
+
+Packaging and tests import every module without any of these variables.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class EnvironmentIncomplete(Exception):
+    """A variable that this process needs is not set: the deployment is wrong."""
+
+
+def _required(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise EnvironmentIncomplete(name)
+    return value
+
+
+def table_prefix() -> str:
+    """What stands before the plain name of every table, for example ``mwanga-``."""
+    return _required("TABLE_PREFIX")
+
+
+def secret_prefix() -> str:
+    """What stands before the plain name of every secret, for example ``mwanga/``."""
+    return _required("SECRET_PREFIX")
+
+
+def payments_queue_url() -> str:
+    """The FIFO queue of payments to settle."""
+    return _required("PAYMENTS_QUEUE_URL")
+
+
+def vends_queue_url() -> str:
+    """The queue of vends to make."""
+    return _required("VENDS_QUEUE_URL")
+
+
+def messages_queue_url() -> str:
+    """The queue of SMS to send."""
+    return _required("MESSAGES_QUEUE_URL")
+
+
+def sms_gateway() -> str:
+    """The key of the SMS gateway; ``log`` where none is configured."""
+    return os.environ.get("SMS_GATEWAY") or "log"
+
+
+def sms_log_url() -> str | None:
+    """Where the ``log`` gateway posts each SMS, if anywhere (the local cloud only)."""
+    return os.environ.get("SMS_LOG_URL") or None
+
+
+def stage() -> str:
+    """The name of the deployment, for log lines; ``local`` where none is set."""
+    return os.environ.get("MWANGA_STAGE") or "local"

@@ -1,0 +1,87 @@
+"""The log: one JSON line per event on standard output, which Lambda hands to CloudWatch.
+
+Tokens, secrets and request bodies never reach it, and phone numbers show their last three
+digits only, whatever a caller passes in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from enum import Enum
+from fractions import Fraction
+from typing import Any
+
+NEVER_PRINTED = frozenset(
+    {
+        "access_token",
+        "authorization",
+        "body",
+        "password",
+        "secret",
+        "secret_key",
+        "technical",
+        "token",
+        "tokens",
+        "value",
+    }
+)
+"""Names of fields whose content is left out, at any depth."""
+
+_PHONE_FIELDS = frozenset({"phone", "payer_phone", "to", "msisdn"})
+_PHONE = re.compile(r"\+\d{5,15}")
+_LEFT_OUT = "***"
+
+
+class Log:
+    """Writes events as JSON lines. Each carries the ``constant`` fields, such as the stage."""
+
+    def __init__(self, **constant: str) -> None:
+        self._constant = constant
+
+    def event(self, what: str, **fields: Any) -> None:
+        """Write one line: the time, what happened, and the fields, made safe to print."""
+        line = {"at": _text(datetime.now(UTC)), "event": what, **self._constant, **_safe(fields)}
+        print(json.dumps(line, ensure_ascii=False, separators=(",", ":")), flush=True)
+
+
+def mask_phone(phone: str) -> str:
+    """The phone number with all but its last three digits hidden."""
+    return f"{_LEFT_OUT}{phone[-3:]}"
+
+
+def _safe(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(name): _safe_field(str(name).lower(), value) for name, value in fields.items()}
+
+
+def _safe_field(name: str, value: Any) -> Any:
+    if name in NEVER_PRINTED:
+        return _LEFT_OUT
+    if name in _PHONE_FIELDS and isinstance(value, str):
+        return mask_phone(value)
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON's own types."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return _safe(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    return _PHONE.sub(lambda found: mask_phone(found[0]), _text(value))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, Fraction):
+        return str(value)
+    return str(value)

@@ -1,0 +1,1 @@
+"""DynamoDB: models, repositories and the settlement transaction. The only importer of PynamoDB."""

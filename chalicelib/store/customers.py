@@ -1,0 +1,221 @@
+"""Customers, and the registration: customer, device and account together or not at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+
+from chalicelib.services.ports import (
+    ConditionFailed,
+    Customer,
+    Device,
+    Page,
+    Registration,
+    SiteKind,
+    VersionConflict,
+)
+from chalicelib.store.accounts import put_ended_plans, put_entry, put_guard
+from chalicelib.store.cursors import Listing
+from chalicelib.store.devices import as_read, next_revision_of_device
+from chalicelib.store.models import AccountRow, CustomerRow, DeviceRow, GuardRow, folded
+from chalicelib.store.numbers import next_number
+from chalicelib.store.payments import one_version_behind
+from chalicelib.store.requests import ConditionUnmet, find, put
+from chalicelib.store.sites import count_children
+from chalicelib.store.transaction import Transaction, WritesRefused
+
+_ALL = Listing(
+    "customers/all",
+    CustomerRow.by_list.query,
+    CustomerRow.list,
+    (CustomerRow.number, CustomerRow.customer_id),
+)
+_BY_PHONE = Listing(
+    "customers/phone", CustomerRow.by_phone.query, CustomerRow.phone, (CustomerRow.customer_id,)
+)
+_BY_NAME = Listing(
+    "customers/name",
+    CustomerRow.by_name.query,
+    CustomerRow.name_initial,
+    (CustomerRow.name_folded, CustomerRow.customer_id),
+)
+_EVERYBODY = "customer"
+
+
+class DynamoCustomers:
+    """The port ``Customers`` on DynamoDB."""
+
+    def get(self, customer_id: str) -> Customer | None:
+        """The customer, read consistently in one request."""
+        row = find(CustomerRow, customer_id)
+        return row.value() if row else None
+
+
+class DynamoRegistry:
+    """The port ``Registry`` on DynamoDB."""
+
+    def next_number(self, counter: str) -> int:
+        """The next integer of that counter.
+
+        Raises:
+            TryAgain, OutcomeUnknown: see there.
+        """
+        return next_number(counter)
+
+    # --- customers ----------------------------------------------------------------------------
+
+    def customer_of(self, phone: str, name: str, surname: str) -> Customer | None:
+        """The customer with that phone and that name, read consistently by way of the guard."""
+        customer_id = self.guard(_identity(phone, name, surname))
+        row = find(CustomerRow, customer_id) if customer_id else None
+        return row.value() if row else None
+
+    def customers(
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        phone: str | None = None,
+        name: str | None = None,
+        number: int | None = None,
+    ) -> Page[Customer]:
+        """Customers by number; or those of a number, else of a phone, else of a name's beginning.
+
+        Raises:
+            InvalidCursor, TryAgain: see there.
+        """
+        if number is not None:
+            its_number = CustomerRow.number == number
+            rows, after = _ALL.part(_EVERYBODY, limit, cursor, range_key_condition=its_number)
+        elif phone is not None:
+            rows, after = _BY_PHONE.part(phone, limit, cursor)
+        elif name is not None and folded(name):
+            beginning = folded(name)
+            begins = CustomerRow.name_folded.startswith(beginning)
+            rows, after = _BY_NAME.part(beginning[0], limit, cursor, range_key_condition=begins)
+        else:
+            rows, after = _ALL.part(_EVERYBODY, limit, cursor)
+        return Page([row.value() for row in rows], after)
+
+    def create_customer(self, customer: Customer) -> None:
+        """Store a new customer without a device, in one transaction.
+
+        Raises:
+            ConditionFailed, TryAgain, OutcomeUnknown: see there.
+        """
+        transaction = Transaction()
+        _put_new_customer(transaction, customer)
+        _count_in_villages(transaction, {customer.village_id: 1})
+        _commit(transaction, ("guard", "customer", "village"))
+
+    def update_customer(self, before: Customer, after: Customer) -> Customer:
+        """Replace a customer, and move what its phone, name and village hold.
+
+        Raises:
+            VersionConflict, ConditionFailed, TryAgain, OutcomeUnknown: see there.
+        """
+        written = replace(after, revision=before.revision + 1)
+        transaction = Transaction()
+        transaction.put(
+            "customer", CustomerRow.of(written), CustomerRow.revision == before.revision
+        )
+        if _identity_of(before) != _identity_of(after):
+            guard = GuardRow(guard_id=_identity_of(before))
+            transaction.delete("customer", guard, GuardRow.held_by == before.customer_id)
+            put_guard(transaction, (_identity_of(after), after.customer_id))
+        if before.village_id != after.village_id:
+            _count_in_villages(transaction, {before.village_id: -1, after.village_id: 1})
+        try:
+            _commit(transaction, ("customer", "guard", "village"))
+        except ConditionFailed as failed:
+            if failed.what == "customer":
+                raise VersionConflict(before.customer_id) from failed
+            raise
+        return written
+
+    # --- registration -------------------------------------------------------------------------
+
+    def register(self, registration: Registration) -> None:
+        """Store customer, device, account and entry together, in one transaction.
+
+        Raises:
+            ConditionFailed, TryAgain, OutcomeUnknown: see there.
+        """
+        device, account = registration.device, registration.account
+        transaction = Transaction()
+        transaction.put("device", DeviceRow.of(device), DeviceRow.serial_number.does_not_exist())
+        transaction.put("account", AccountRow.of(account), one_version_behind(account))
+        put_entry(transaction, registration.entry)
+        put_ended_plans(transaction, registration.ended_plans)
+        villages = Counter({device.village_id: 1})
+        if registration.new_customer:
+            _put_new_customer(transaction, registration.customer)
+            villages[registration.customer.village_id] += 1
+        if registration.guard:
+            put_guard(transaction, registration.guard)
+        _count_in_villages(transaction, villages)
+        _commit(transaction, ("device", "guard", "customer", "village", "account", "entry"))
+
+    def update_device(self, device: Device) -> Device:
+        """Write the device if its stored revision is still ``device.revision``.
+
+        Raises:
+            VersionConflict, TryAgain, OutcomeUnknown: see there.
+        """
+        written = next_revision_of_device(device)
+        try:
+            put(DeviceRow.of(written), as_read(device))
+        except ConditionUnmet as unmet:
+            raise VersionConflict(device.serial_number) from unmet
+        return written
+
+    # --- guards -------------------------------------------------------------------------------
+
+    def guard(self, guard_id: str) -> str | None:
+        """The value under that guard, read consistently."""
+        row = find(GuardRow, guard_id)
+        return row.held_by if row else None
+
+    def put_guard(self, guard_id: str, value: str) -> None:
+        """Store a guard.
+
+        Raises:
+            ConditionFailed, TryAgain, OutcomeUnknown: see there.
+        """
+        try:
+            put(GuardRow(guard_id=guard_id, held_by=value), GuardRow.guard_id.does_not_exist())
+        except ConditionUnmet as unmet:
+            raise ConditionFailed("guard") from unmet
+
+
+def _commit(transaction: Transaction, order: tuple[str, ...]) -> None:
+    """Commit; of the conditions that failed, the first in ``order`` is the one to tell."""
+    try:
+        transaction.commit()
+    except WritesRefused as refused:
+        what = next(what for what in order if what in refused.what)
+        raise ConditionFailed("account" if what == "entry" else what) from refused
+
+
+def _put_new_customer(transaction: Transaction, customer: Customer) -> None:
+    """A new customer and the guard that keeps it the only one of its phone and name."""
+    row = CustomerRow.of(customer)
+    transaction.put("customer", row, CustomerRow.customer_id.does_not_exist())
+    put_guard(transaction, (_identity_of(customer), customer.customer_id))
+
+
+def _count_in_villages(transaction: Transaction, change: Mapping[int, int]) -> None:
+    """Count what comes to a village and goes, one write each: a village in use is not deleted."""
+    for village_id, by in sorted(change.items()):
+        count_children(transaction, "village", SiteKind.VILLAGE, village_id, by)
+
+
+def _identity_of(customer: Customer) -> str:
+    return _identity(customer.phone, customer.name, customer.surname)
+
+
+def _identity(phone: str, name: str, surname: str) -> str:
+    """The guard of a customer: the same for the same phone and, case and spacing aside, name."""
+    parts = (folded(part).replace("%", "%25").replace("#", "%23") for part in (name, surname))
+    return "#".join(("customer", phone, *parts))

@@ -1,0 +1,581 @@
+"""The tables, as PynamoDB models: one attribute per field of the value that a row stores.
+
+Every attribute has its field's own name. ``null=True`` marks what may be absent, because the
+value is empty; see ``attributes`` for the rule. What else a row has (index keys) is said here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, ClassVar
+
+from pynamodb.attributes import BooleanAttribute, UnicodeAttribute
+from pynamodb.indexes import AllProjection, KeysOnlyProjection
+
+from chalicelib.domain.account import Account, DeviceAccount, Kind
+from chalicelib.domain.allocation import Line, OwnArrears
+from chalicelib.domain.payment import Event, Payment, Status, Token, Vend
+from chalicelib.domain.plan import Every, Plan, PlanKind
+from chalicelib.domain.tariff import Rate, Tariff
+from chalicelib.services.ports import (
+    Appliance,
+    ApplianceKind,
+    Customer,
+    DefaultPlan,
+    Device,
+    DeviceState,
+    Entry,
+    Message,
+    MessageState,
+    Session,
+    Settings,
+    Site,
+    SiteKind,
+    StaffMember,
+)
+from chalicelib.store.attributes import (
+    ChoiceAttribute,
+    DayAttribute,
+    DocumentAttribute,
+    EpochAttribute,
+    MinorUnitsAttribute,
+    MomentAttribute,
+    RecordAttribute,
+    TupleAttribute,
+    WholeNumberAttribute,
+    records,
+)
+from chalicelib.store.connection import Index, Table
+
+OPEN_SHARDS = 16
+"""Open payments are spread over this many index partitions."""
+
+
+def _texts() -> TupleAttribute[str]:
+    return TupleAttribute(UnicodeAttribute(), null=True)
+
+
+# --- payments ---------------------------------------------------------------------------------
+
+
+class ByOwner(Index):
+    """Payments of a customer, or of a serial number without one, by time."""
+
+    class Meta:
+        """Keys only: every byte in an index is written again with each change."""
+
+        index_name = "by_owner"
+        projection = KeysOnlyProjection()
+
+    owner = UnicodeAttribute(hash_key=True)
+    received_at = MomentAttribute(range_key=True)
+
+
+class OpenPayments(Index):
+    """Payments without a final status, by the time to look at them again."""
+
+    class Meta:
+        """Keys only, and sparse: a payment in a final status is not in it."""
+
+        index_name = "open"
+        projection = KeysOnlyProjection()
+
+    open_shard = UnicodeAttribute(hash_key=True)
+    check_at = MomentAttribute(range_key=True)
+
+
+class PaymentRow(Table):
+    """A payment. ``open_shard`` is there exactly as long as ``check_at`` is."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "payments"
+
+    record: ClassVar[type[Any]] = Payment
+
+    payment_id = UnicodeAttribute(hash_key=True)
+    channel = UnicodeAttribute()
+    reference = UnicodeAttribute()
+    serial_number = UnicodeAttribute()
+    amount_minor = MinorUnitsAttribute()
+    currency = UnicodeAttribute()
+    claim_hash = UnicodeAttribute()
+    moment = MomentAttribute()
+    received_at = MomentAttribute()
+    status = ChoiceAttribute(Status)
+    customer_id = UnicodeAttribute(null=True)
+    plan_id = UnicodeAttribute(null=True)
+    payer_phone = UnicodeAttribute(null=True)
+    reason = UnicodeAttribute(null=True)
+    lines = records(Line)
+    vends = records(Vend)
+    tokens = records(Token)
+    events = records(Event)
+    account_versions = TupleAttribute[int](WholeNumberAttribute(), null=True)
+    settled_at = MomentAttribute(null=True)
+    completed_at = MomentAttribute(null=True)
+    check_at = MomentAttribute(null=True)
+    sweeps = WholeNumberAttribute(null=True)
+    revision = WholeNumberAttribute()
+
+    owner = UnicodeAttribute()
+    open_shard = UnicodeAttribute(null=True)
+
+    by_owner = ByOwner()
+    open = OpenPayments()
+
+    @classmethod
+    def of(cls, value: Payment, **more: Any) -> PaymentRow:
+        """The row for a payment, with its places in the two indexes."""
+        if value.check_at is not None:
+            more["open_shard"] = open_shard(shard_of(value.payment_id))
+        return super().of(value, owner=value.owner, **more)
+
+
+def shard_of(payment_id: str) -> int:
+    """The partition of ``open`` that a payment stands in; the same for ever."""
+    return hashlib.sha256(payment_id.encode()).digest()[0] % OPEN_SHARDS
+
+
+def open_shard(shard: int) -> str:
+    """The key of that partition."""
+    return f"open#{shard}"
+
+
+class MessageRow(Table):
+    """An SMS."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "messages"
+
+    record: ClassVar[type[Any]] = Message
+
+    payment_id = UnicodeAttribute(hash_key=True)
+    number = WholeNumberAttribute(range_key=True)
+    to = UnicodeAttribute()
+    language = UnicodeAttribute()
+    body = UnicodeAttribute()
+    state = ChoiceAttribute(MessageState)
+    attempts = WholeNumberAttribute(null=True)
+    sent_at = MomentAttribute(null=True)
+
+
+# --- accounts ------------------------------------------------------------------------------------
+
+
+class AccountRow(Table):
+    """An account: everything that one customer owes and has."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "accounts"
+
+    record: ClassVar[type[Any]] = Account
+
+    customer_id = UnicodeAttribute(hash_key=True)
+    version = WholeNumberAttribute()
+    credit_minor = MinorUnitsAttribute(null=True)
+    plans = records(Plan)
+    devices = records(DeviceAccount)
+
+
+class EntryRow(Table):
+    """A change of an account that is not a payment."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "entries"
+
+    record: ClassVar[type[Any]] = Entry
+
+    customer_id = UnicodeAttribute(hash_key=True)
+    account_version = WholeNumberAttribute(range_key=True)
+    what = UnicodeAttribute()
+    at = MomentAttribute()
+    actor = UnicodeAttribute()
+    reason = UnicodeAttribute()
+    changes = DocumentAttribute(null=True)
+
+
+class EndedPlanRow(Table):
+    """A plan that has left its account."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "ended_plans"
+
+    record: ClassVar[type[Any]] = Plan
+
+    plan_id = UnicodeAttribute(hash_key=True)
+    kind = ChoiceAttribute(PlanKind)
+    name = UnicodeAttribute()
+    total_minor = MinorUnitsAttribute()
+    instalments = WholeNumberAttribute()
+    instalment_minor = MinorUnitsAttribute()
+    every = ChoiceAttribute(Every)
+    first_due = DayAttribute()
+    sold_at = MomentAttribute()
+    serial_number = UnicodeAttribute(null=True)
+    down_payment_minor = MinorUnitsAttribute(null=True)
+    already_paid_minor = MinorUnitsAttribute(null=True)
+    paid_minor = MinorUnitsAttribute(null=True)
+
+
+# --- customers and devices ---------------------------------------------------------------------
+
+
+class ByPhone(Index):
+    """Customers of a phone number."""
+
+    class Meta:
+        """Whole rows: the list shows them."""
+
+        index_name = "by_phone"
+        projection = AllProjection()
+
+    phone = UnicodeAttribute(hash_key=True)
+
+
+class ByName(Index):
+    """Customers by name, for a search by its beginning. Spread over the first letters."""
+
+    class Meta:
+        """Whole rows: the list shows them."""
+
+        index_name = "by_name"
+        projection = AllProjection()
+
+    name_initial = UnicodeAttribute(hash_key=True)
+    name_folded = UnicodeAttribute(range_key=True)
+
+
+class CustomersByNumber(Index):
+    """All customers by number."""
+
+    class Meta:
+        """Whole rows: the list shows them."""
+
+        index_name = "by_list"
+        projection = AllProjection()
+
+    list = UnicodeAttribute(hash_key=True)
+    number = WholeNumberAttribute(range_key=True)
+
+
+class CustomerRow(Table):
+    """A customer."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "customers"
+
+    record: ClassVar[type[Any]] = Customer
+
+    customer_id = UnicodeAttribute(hash_key=True)
+    number = WholeNumberAttribute()
+    name = UnicodeAttribute()
+    surname = UnicodeAttribute()
+    phone = UnicodeAttribute()
+    village_id = WholeNumberAttribute()
+    needs_review = _texts()
+    revision = WholeNumberAttribute()
+
+    name_initial = UnicodeAttribute()
+    name_folded = UnicodeAttribute()
+    list = UnicodeAttribute(default="customer")
+
+    by_phone = ByPhone()
+    by_name = ByName()
+    by_list = CustomersByNumber()
+
+    @classmethod
+    def of(cls, value: Customer, **more: Any) -> CustomerRow:
+        """The row for a customer, with what it is found by."""
+        name_folded = folded(f"{value.name} {value.surname}")
+        return super().of(value, name_folded=name_folded, name_initial=name_folded[:1], **more)
+
+
+def folded(name: str) -> str:
+    """A name as it is compared: without case, without double or outer spaces."""
+    return " ".join(name.split()).casefold()
+
+
+class ByCustomer(Index):
+    """Devices of a customer."""
+
+    class Meta:
+        """Whole rows: the list shows them."""
+
+        index_name = "by_customer"
+        projection = AllProjection()
+
+    customer_id = UnicodeAttribute(hash_key=True)
+    serial_number = UnicodeAttribute(range_key=True)
+
+
+class DeviceRow(Table):
+    """A device."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "devices"
+
+    record: ClassVar[type[Any]] = Device
+
+    serial_number = UnicodeAttribute(hash_key=True)
+    kind = ChoiceAttribute(Kind)
+    manufacturer = UnicodeAttribute()
+    village_id = WholeNumberAttribute()
+    registered_on = DayAttribute()
+    state = ChoiceAttribute(DeviceState)
+    customer_id = UnicodeAttribute(null=True)
+    tariff_id = WholeNumberAttribute(null=True)
+    appliance_id = WholeNumberAttribute(null=True)
+    technical = DocumentAttribute(null=True)
+    revision = WholeNumberAttribute()
+
+    by_customer = ByCustomer()
+
+
+# --- reference data ----------------------------------------------------------------------------
+
+
+class SitesByKind(Index):
+    """Clusters, or mini-grids, or villages."""
+
+    class Meta:
+        """Whole rows: the list shows them."""
+
+        index_name = "by_list"
+        projection = AllProjection()
+
+    list = UnicodeAttribute(hash_key=True)
+    site_id = UnicodeAttribute(range_key=True)
+
+
+class SiteRow(Table):
+    """A cluster, mini-grid or village.
+
+    The key is kind and number together. ``children`` counts what belongs to it: sites one level
+    down, customers, devices.
+    """
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "sites"
+
+    record: ClassVar[type[Any]] = Site
+
+    site_id = UnicodeAttribute(hash_key=True)
+    kind = ChoiceAttribute(SiteKind)
+    number = WholeNumberAttribute()
+    name = UnicodeAttribute()
+    parent_id = WholeNumberAttribute(null=True)
+    children = WholeNumberAttribute(null=True)
+    list = UnicodeAttribute()
+
+    by_list = SitesByKind()
+
+    @classmethod
+    def of(cls, value: Site, **more: Any) -> SiteRow:
+        """The row for a site."""
+        return cls(
+            site_id=site_key(value.kind, value.site_id),
+            kind=value.kind,
+            number=value.site_id,
+            name=value.name,
+            parent_id=value.parent_id,
+            list=value.kind.value,
+            **more,
+        )
+
+    def value(self) -> Site:
+        """The site."""
+        return Site(self.kind, self.number, self.name, self.parent_id)
+
+
+def site_key(kind: SiteKind, number: int) -> str:
+    """The key of a site: ``village#7``."""
+    return f"{kind.value}#{number}"
+
+
+class TariffsById(Index):
+    """All tariffs."""
+
+    class Meta:
+        """Whole rows: the list shows them."""
+
+        index_name = "by_list"
+        projection = AllProjection()
+
+    list = UnicodeAttribute(hash_key=True)
+    tariff_id = WholeNumberAttribute(range_key=True)
+
+
+class TariffRow(Table):
+    """A tariff with the history of its rates."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "tariffs"
+
+    record: ClassVar[type[Any]] = Tariff
+
+    tariff_id = WholeNumberAttribute(hash_key=True)
+    name = UnicodeAttribute()
+    rates = TupleAttribute[Rate](RecordAttribute(Rate))
+    list = UnicodeAttribute(default="tariff")
+
+    by_list = TariffsById()
+
+
+class AppliancesById(Index):
+    """All appliances."""
+
+    class Meta:
+        """Whole rows: the list shows them."""
+
+        index_name = "by_list"
+        projection = AllProjection()
+
+    list = UnicodeAttribute(hash_key=True)
+    appliance_id = WholeNumberAttribute(range_key=True)
+
+
+class ApplianceRow(Table):
+    """Something that is sold on plans."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "appliances"
+
+    record: ClassVar[type[Any]] = Appliance
+
+    appliance_id = WholeNumberAttribute(hash_key=True)
+    name = UnicodeAttribute()
+    kind = ChoiceAttribute(ApplianceKind)
+    price_minor = MinorUnitsAttribute()
+    default_plan = RecordAttribute(DefaultPlan, null=True)
+    list = UnicodeAttribute(default="appliance")
+
+    by_list = AppliancesById()
+
+
+# --- settings, counters, guards ----------------------------------------------------------------
+
+
+class SettingsRow(Table):
+    """The company's settings, under the name ``company``.
+
+    ``money_fixed`` is set, for good, with the first payment.
+    """
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "settings"
+
+    record: ClassVar[type[Any]] = Settings
+
+    name = UnicodeAttribute(hash_key=True)
+    company = UnicodeAttribute(null=True)
+    country = UnicodeAttribute(null=True)
+    currency = UnicodeAttribute(null=True)
+    currency_decimals = WholeNumberAttribute(null=True)
+    time_zone = UnicodeAttribute(null=True)
+    languages = _texts()
+    own_arrears = ChoiceAttribute(OwnArrears, null=True)
+    grace_days = WholeNumberAttribute(null=True)
+    late_payment_hours = WholeNumberAttribute(null=True)
+    refund_after_minutes = WholeNumberAttribute(null=True)
+    maximum_amount_minor = MinorUnitsAttribute(null=True)
+    revision = WholeNumberAttribute(null=True)
+
+
+class CounterRow(Table):
+    """A counter, in the table of settings, under ``counter#<what it numbers>``."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "settings"
+
+    name = UnicodeAttribute(hash_key=True)
+    last = WholeNumberAttribute()
+
+
+class GuardRow(Table):
+    """Something that may exist once only, and what stands behind it."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "guards"
+
+    guard_id = UnicodeAttribute(hash_key=True)
+    held_by = UnicodeAttribute()
+
+
+# --- staff --------------------------------------------------------------------------------------
+
+
+class StaffRow(Table):
+    """Somebody who may log in."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "staff"
+
+    record: ClassVar[type[Any]] = StaffMember
+
+    email = UnicodeAttribute(hash_key=True)
+    password_hash = UnicodeAttribute()
+    roles = _texts()
+    active = BooleanAttribute()
+    must_change_password = BooleanAttribute(null=True)
+    failed_logins = WholeNumberAttribute(null=True)
+    blocked_until = MomentAttribute(null=True)
+    revision = WholeNumberAttribute()
+
+
+class SessionRow(Table):
+    """A log-in. DynamoDB deletes it some time after ``expires_at``."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "sessions"
+
+    record: ClassVar[type[Any]] = Session
+
+    token_hash = UnicodeAttribute(hash_key=True)
+    email = UnicodeAttribute()
+    roles = _texts()
+    expires_at = EpochAttribute()

@@ -1,0 +1,93 @@
+"""The three queues.
+
+A message says what to look at and never how it stands: whoever takes it reads the present state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.domain.payment import Payment
+from chalicelib.runtime import aws, environment
+from chalicelib.services.ports import QueueUnavailable
+
+DELAY_SECONDS_MAX = 900
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9!-/:-@\[-`{-~]{1,128}", re.ASCII)
+
+
+class SqsQueues:
+    """The port ``Queues`` on SQS."""
+
+    def settle(self, payment: Payment, deduplication: str) -> None:
+        """Queue a payment for settlement, behind the earlier payments of its customer.
+
+        Raises:
+            QueueUnavailable: it is not known to be queued; sending again does no harm.
+        """
+        _send(
+            environment.payments_queue_url(),
+            {
+                "payment_id": payment.payment_id,
+                "customer_id": payment.customer_id,
+                "serial_number": payment.serial_number,
+            },
+            MessageGroupId=_identifier(payment.customer_id or payment.payment_id),
+            MessageDeduplicationId=_identifier(deduplication),
+        )
+
+    def vend(
+        self,
+        payment_id: str,
+        number: int,
+        attempt: int,
+        manufacturer: str,
+        delay_seconds: int = 0,
+    ) -> None:
+        """Queue one vend.
+
+        Raises:
+            QueueUnavailable: as above.
+        """
+        body = {
+            "payment_id": payment_id,
+            "number": number,
+            "attempt": attempt,
+            "manufacturer": manufacturer,
+        }
+        _send(environment.vends_queue_url(), body, DelaySeconds=_delay(delay_seconds))
+
+    def message(
+        self, payment_id: str, number: int, customer_id: str | None, delay_seconds: int = 0
+    ) -> None:
+        """Queue one SMS.
+
+        Raises:
+            QueueUnavailable: as above.
+        """
+        body = {"payment_id": payment_id, "number": number, "customer_id": customer_id}
+        _send(environment.messages_queue_url(), body, DelaySeconds=_delay(delay_seconds))
+
+
+def _send(queue_url: str, body: dict[str, Any], **settings: Any) -> None:
+    text = json.dumps(body, separators=(",", ":"))
+    try:
+        aws.client("sqs").send_message(QueueUrl=queue_url, MessageBody=text, **settings)
+    except (BotoCoreError, ClientError) as error:
+        raise QueueUnavailable(type(error).__name__) from error
+
+
+def _delay(seconds: int) -> int:
+    return max(0, min(seconds, DELAY_SECONDS_MAX))
+
+
+def _identifier(text: str) -> str:
+    """The text where SQS takes it as an identifier (128 printable ASCII), else a hash of it."""
+    if _IDENTIFIER.fullmatch(text):
+        return text
+    return hashlib.sha256(text.encode()).hexdigest()

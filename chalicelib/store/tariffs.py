@@ -1,0 +1,67 @@
+"""Tariffs with their histories."""
+
+from __future__ import annotations
+
+from chalicelib.domain.tariff import Rate, Tariff
+from chalicelib.services.ports import NameTaken, Page, VersionConflict
+from chalicelib.store.cursors import Listing
+from chalicelib.store.models import TariffRow
+from chalicelib.store.names import hold_name, rename
+from chalicelib.store.numbers import next_number
+from chalicelib.store.requests import find
+from chalicelib.store.transaction import Transaction, WritesRefused
+
+_LIST = "tariff"
+_ALL = Listing("tariffs", TariffRow.by_list.query, TariffRow.list, (TariffRow.tariff_id,))
+
+
+class DynamoTariffs:
+    """The port ``Tariffs`` on DynamoDB."""
+
+    def create(self, name: str, rate: Rate) -> Tariff:
+        """Store a new tariff and its name, in one transaction.
+
+        Raises:
+            NameTaken, TryAgain, OutcomeUnknown: see there.
+        """
+        tariff = Tariff(next_number(_LIST), name, (rate,))
+        transaction = Transaction()
+        transaction.put("tariff", TariffRow.of(tariff), TariffRow.tariff_id.does_not_exist())
+        hold_name(transaction, _LIST, name, str(tariff.tariff_id))
+        _commit(transaction)
+        return tariff
+
+    def get(self, tariff_id: int) -> Tariff | None:
+        """The tariff, read consistently."""
+        row = find(TariffRow, tariff_id)
+        return row.value() if row else None
+
+    def list(self, limit: int, cursor: str | None) -> Page[Tariff]:
+        """Tariffs by id.
+
+        Raises:
+            InvalidCursor, TryAgain: see there.
+        """
+        rows, after = _ALL.part(_LIST, limit, cursor)
+        return Page([row.value() for row in rows], after)
+
+    def update(self, before: Tariff, after: Tariff) -> None:
+        """Write ``after`` if ``before`` is still what is stored: no rate is lost.
+
+        Raises:
+            NameTaken, VersionConflict, TryAgain, OutcomeUnknown: see there.
+        """
+        as_read = (TariffRow.name == before.name) & (TariffRow.rates == before.rates)
+        transaction = Transaction()
+        transaction.put("tariff", TariffRow.of(after), as_read)
+        rename(transaction, _LIST, before.name, after.name, str(before.tariff_id))
+        _commit(transaction)
+
+
+def _commit(transaction: Transaction) -> None:
+    try:
+        transaction.commit()
+    except WritesRefused as refused:
+        if refused.what == ("name",):
+            raise NameTaken from refused
+        raise VersionConflict(refused.detail) from refused

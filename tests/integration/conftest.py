@@ -1,0 +1,136 @@
+"""A mocked AWS account with the tables and queues that the template describes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from moto import mock_aws
+
+from chalicelib.runtime import aws
+from chalicelib.store import connection
+from tests.integration.store.ledger_of_requests import LedgerOfRequests
+
+TABLES = Path(__file__).parents[2] / "infra" / "tables.yaml"
+STACK = "test"
+_QUEUES = ("payments", "vends", "messages")
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The mocked account, for what a test wants to look at or put in from outside."""
+
+    dynamodb: Any
+    sqs: Any
+    secrets: Any
+
+    def put_secret(self, name: str, content: Any) -> None:
+        """Store a secret under its plain name, as JSON unless it is a text already."""
+        text = content if isinstance(content, str) else json.dumps(content)
+        name = f"{STACK}/{name}"
+        try:
+            self.secrets.create_secret(Name=name, SecretString=text)
+        except self.secrets.exceptions.ResourceExistsException:
+            self.secrets.put_secret_value(SecretId=name, SecretString=text)
+
+    def item(self, table: str, **key: Any) -> dict[str, Any] | None:
+        """One item, as DynamoDB has it. Numbers in the key are ints."""
+        stored_key = {
+            name: {"N": str(value)} if isinstance(value, int) else {"S": value}
+            for name, value in key.items()
+        }
+        answer = self.dynamodb.get_item(TableName=f"{STACK}-{table}", Key=stored_key)
+        return answer.get("Item")
+
+    def take(self, queue: str) -> list[dict[str, Any]]:
+        """Take all visible messages off ``payments``, ``vends`` or ``messages``."""
+        name = f"{STACK}-{queue}" + (".fifo" if queue == "payments" else "")
+        url = self.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        taken: list[dict[str, Any]] = []
+        while found := self.sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"]
+        ).get("Messages"):
+            for message in found:
+                taken.append({**message, "body": json.loads(message["Body"])})
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return taken
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    """An empty installation: all tables and queues, nothing in them."""
+    with mock_aws():
+        forget_clients()
+        yield installed()
+    forget_clients()
+
+
+def installed() -> Cloud:
+    """An installation in whatever account the environment points at."""
+    made = Cloud(
+        dynamodb=_session().client("dynamodb"),
+        sqs=_session().client("sqs"),
+        secrets=_session().client("secretsmanager"),
+    )
+    install(made)
+    return made
+
+
+@cache
+def _session() -> boto3.Session:
+    """One session for all tests: reading the service descriptions takes longer than most tests."""
+    return boto3.Session()
+
+
+def install(cloud: Cloud) -> dict[str, str]:
+    """Make the tables and queues; answer the variables that name the queues."""
+    for definition in table_definitions():
+        cloud.dynamodb.create_table(**definition)
+    return {f"{queue.upper()}_QUEUE_URL": _make_queue(cloud.sqs, queue) for queue in _QUEUES}
+
+
+@pytest.fixture
+def ledger(cloud: Cloud) -> Iterator[LedgerOfRequests]:
+    """Counts requests to DynamoDB and their write units, from item sizes, at the client."""
+    ledger = LedgerOfRequests(cloud.dynamodb)
+    with ledger.listening_to(connection.connection().client):
+        yield ledger
+
+
+def forget_clients() -> None:
+    """Make the code start with clients of its own, as a new process does."""
+    aws.forget()
+    connection.forget()
+
+
+@cache
+def table_definitions() -> tuple[Mapping[str, Any], ...]:
+    """What ``create_table`` needs for every table of the template."""
+    resources = yaml.safe_load(TABLES.read_text())["Resources"].values()
+    return tuple(_definition(resource["Properties"]) for resource in resources)
+
+
+def _definition(properties: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+    name = properties["TableName"]["Fn::Sub"].replace("${AWS::StackName}", STACK)
+    return {
+        "TableName": name,
+        **{name: properties[name] for name in wanted if name in properties},
+    }
+
+
+def _make_queue(sqs: Any, queue: str) -> str:
+    fifo = queue == "payments"
+    made = sqs.create_queue(
+        QueueName=f"{STACK}-{queue}" + (".fifo" if fifo else ""),
+        Attributes={"FifoQueue": "true"} if fifo else {},
+    )
+    url: str = made["QueueUrl"]
+    return url

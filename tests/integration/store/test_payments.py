@@ -1,0 +1,143 @@
+"""Payments: stored once, and written only by whoever read the present state."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from chalicelib.domain.payment import Payment, Status
+from chalicelib.services.ports import AlreadyThere, SettlementView, VersionConflict
+from chalicelib.store.accounts import DynamoAccounts
+from chalicelib.store.models import AccountRow, DeviceRow
+from chalicelib.store.payments import DynamoPayments
+from tests.integration.conftest import Cloud
+from tests.integration.store.examples import (
+    CUSTOMER_ID,
+    SHS,
+    account,
+    completed,
+    device,
+    payment,
+    vending,
+)
+from tests.integration.store.ledger_of_requests import LedgerOfRequests
+
+
+@pytest.mark.parametrize(
+    "stored", [payment(), payment(customer_id=None), completed(), vending()], ids=str
+)
+def test_a_payment_is_read_as_it_was_stored(payments: DynamoPayments, stored: Payment) -> None:
+    payments.create(stored)
+    assert payments.get(stored.payment_id) == stored
+
+
+def test_an_unknown_payment_is_none(payments: DynamoPayments) -> None:
+    assert payments.get("nobody.knows-1") is None
+
+
+def test_a_payment_is_created_in_one_request(
+    payments: DynamoPayments, ledger: LedgerOfRequests
+) -> None:
+    payments.create(payment())
+    assert ledger.operations == ["PutItem"]
+    assert ledger.write_units == 3
+
+
+def test_a_second_report_gets_the_stored_payment_out_of_the_failed_condition(
+    payments: DynamoPayments, ledger: LedgerOfRequests
+) -> None:
+    stored = payment(status=Status.HELD, reason="stuck")
+    payments.create(stored)
+    ledger.clear()
+    with pytest.raises(AlreadyThere) as caught:
+        payments.create(payment())
+    assert caught.value.existing == stored
+    assert ledger.count == 0, "no read beside the refused write"
+
+
+def test_a_refused_payment_occupies_the_id_for_create(payments: DynamoPayments) -> None:
+    refused = payment(status=Status.REFUSED, reason="unknown_device", check_at=None)
+    payments.create(refused)
+    with pytest.raises(AlreadyThere) as caught:
+        payments.create(payment())
+    assert caught.value.existing == refused
+
+
+def test_of_many_reports_at_once_one_is_stored(payments: DynamoPayments) -> None:
+    def report(number: int) -> str:
+        try:
+            payments.create(payment(reference=f"report {number}"))
+        except AlreadyThere as taken:
+            return taken.existing.reference
+        return "stored"
+
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(report, range(8)))
+    stored = payments.get(payment().payment_id)
+    assert stored
+    assert outcomes.count("stored") == 1
+    assert set(outcomes) == {"stored", stored.reference}
+
+
+def test_saving_raises_the_revision_by_one(payments: DynamoPayments) -> None:
+    payments.create(payment())
+    written = payments.save(payment(status=Status.HELD, reason="stuck"))
+    assert written == payment(status=Status.HELD, reason="stuck", revision=2)
+    assert payments.get(written.payment_id) == written
+
+
+def test_of_two_writers_the_second_is_told(payments: DynamoPayments) -> None:
+    payments.create(payment())
+    first = payments.save(payment(sweeps=1))
+    with pytest.raises(VersionConflict):
+        payments.save(payment(sweeps=9))
+    assert payments.get(first.payment_id) == first
+
+
+def test_a_payment_that_is_not_there_cannot_be_saved(payments: DynamoPayments) -> None:
+    with pytest.raises(VersionConflict):
+        payments.save(payment())
+    assert payments.get(payment().payment_id) is None
+
+
+def test_what_is_cleared_is_gone_from_the_item(payments: DynamoPayments, cloud: Cloud) -> None:
+    payments.create(payment())
+    payments.save(payment(check_at=None, status=Status.COMPLETED))
+    item = cloud.item("payments", payment_id=payment().payment_id)
+    assert item
+    assert not {"check_at", "open_shard"} & item.keys(), "it has left the index of open payments"
+
+
+def test_the_view_for_settlement_takes_one_request(
+    payments: DynamoPayments, ledger: LedgerOfRequests
+) -> None:
+    payments.create(payment())
+    AccountRow.of(account()).save()
+    DeviceRow.of(device()).save()
+    ledger.clear()
+    view = payments.view_for_settlement(payment().payment_id, CUSTOMER_ID, SHS)
+    assert view == SettlementView(payment(), account(), device())
+    assert ledger.operations == ["BatchGetItem"]
+
+
+def test_the_view_says_none_for_what_is_not_there(payments: DynamoPayments) -> None:
+    assert payments.view_for_settlement("x-1", "C9", "S9") == SettlementView(None, None, None)
+
+
+def test_the_view_without_a_customer_has_no_account(
+    payments: DynamoPayments, accounts: DynamoAccounts
+) -> None:
+    payments.create(payment(customer_id=None))
+    view = payments.view_for_settlement(payment().payment_id, None, SHS)
+    assert view == SettlementView(payment(customer_id=None), None, None)
+
+
+def test_the_index_keys_follow_owner_and_next_check(payments: DynamoPayments, cloud: Cloud) -> None:
+    payments.create(payment("A", customer_id=None))
+    item = cloud.item("payments", payment_id=payment("A").payment_id)
+    assert item
+    assert item["owner"] == {"S": f"serial#{SHS}"}
+    assert item["open_shard"]["S"].startswith("open#")
+    assert replace(payment("A"), customer_id=None) == payments.get(payment("A").payment_id)
