@@ -1,0 +1,130 @@
+"""What a payment channel is, and what it may ask of us.
+
+A channel module offers ``CHANNEL``: plain data that names its endpoints. It imports no web
+framework: the edge turns each ``Endpoint`` into a route, hands the request over with its raw
+body, and presents the answer. Through the ``Desk`` a channel reaches the services.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from chalicelib.domain.errors import FieldError, MwangaError, Refusal
+from chalicelib.domain.payment import Claim, Payment
+from chalicelib.services.accept import Accepted, Quote
+from chalicelib.services.ports import (
+    Journal,
+    ProviderAnswer,
+    ProviderRequest,
+    RefusalClass,
+    Settings,
+)
+
+
+class Desk(Protocol):
+    """Where a channel brings its claims. It is the whole of what a channel sees of the system."""
+
+    @property
+    def journal(self) -> Journal:
+        """Where the channel notes what operations must know."""
+
+    def question(self, claim: Claim) -> Refusal | None:
+        """Would this payment be refused? No money has moved. A no is recorded, a yes is not.
+
+        Raises:
+            TryAgain, OutcomeUnknown: it cannot be told now.
+        """
+
+    def accept(self, claim: Claim, *, money_moved: bool) -> Accepted:
+        """Store the payment once. With ``money_moved`` it is stored whatever its serial.
+
+        Raises:
+            ReferenceConflict: the id is taken by another claim; that is recorded.
+            TryAgain, OutcomeUnknown: not stored, or not known to be: it must be sent again.
+        """
+
+    def quote(self, claim: Claim) -> Quote | Refusal:
+        """What the payment would bring now, or why it would be refused. Nothing is stored."""
+
+    def payment(self, payment_id: str) -> Payment | None:
+        """The payment as it stands."""
+
+    def secret(self, name: str) -> Mapping[str, Any]:
+        """A secret of this deployment, such as ``channels/direct``.
+
+        Raises:
+            SecretMissing: it is not there, or cannot be read.
+        """
+
+    def settings(self) -> Settings:
+        """The company's settings."""
+
+    def now(self) -> datetime:
+        """The present moment, in UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One route of a channel.
+
+    ``path`` names its variables in braces: ``/payments/direct/{reference}``. ``content_types``
+    are the bodies that the function takes, for the description of the API; an empty tuple means
+    that the caller's header says nothing. The function itself answers what it does not take.
+    """
+
+    name: str
+    method: str
+    path: str
+    function: Callable[[ProviderRequest, Desk], ProviderAnswer]
+    content_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One payment channel, as data. ``can_refund`` says whether its provider offers a call."""
+
+    key: str
+    name: str
+    refusal_class: RefusalClass
+    endpoints: tuple[Endpoint, ...]
+    can_refund: bool = False
+
+
+class NotFound(MwangaError):
+    """There is nothing under that name, or nothing that this caller may see."""
+
+    code = "not_found"
+
+
+class TooLarge(MwangaError):
+    """The body is larger than any honest request."""
+
+    code = "too_large"
+
+
+class UnsupportedMediaType(MwangaError):
+    """The body is of another kind than this route takes."""
+
+    code = "unsupported_media_type"
+
+
+class FieldErrors(MwangaError):
+    """Several fields of a request cannot be accepted. Each of ``errors`` names one of them."""
+
+    code = "invalid"
+
+    def __init__(self, errors: tuple[FieldError, ...]) -> None:
+        super().__init__("; ".join(f"{error.field}: {error.detail}" for error in errors))
+        self.errors = errors
+
+
+def header(request: ProviderRequest, name: str) -> str:
+    """The value of a header, whatever its case; empty where it is missing."""
+    wanted = name.lower()
+    for key, value in request.headers.items():
+        if key.lower() == wanted:
+            return value
+    return ""

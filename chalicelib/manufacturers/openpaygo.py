@@ -1,0 +1,194 @@
+"""OpenPAYGO: solar home systems and e-bikes whose tokens are computed here, from a secret key.
+
+A token adds days or unlocks for good. The same key, count and value always give the same token,
+so a settlement that is computed anew makes the very same one, and a count that is used once is
+never used again. A device may miss at most 64 counts (32 tokens that add time).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+from chalicelib.domain.account import Kind
+from chalicelib.domain.allocation import VendKind, VendRules
+from chalicelib.domain.errors import FieldError
+from chalicelib.manufacturers.sealing import SealBroken, Seals
+from chalicelib.services.ports import (
+    Device,
+    Issued,
+    Manufacturer,
+    RecoveryClass,
+    VendRefused,
+)
+
+ENCODED_MAX = 995
+"""The largest number a standard token carries: days times the device's value divider."""
+
+STARTING_CODE_MAX = 999_999_999
+COUNT_MAX = 100_000
+"""A token's cost grows with its count (0.8 s here); a device that takes one a day gets there in
+more than a hundred years."""
+
+_RULES = {
+    VendKind.TIME: VendRules(step=Fraction(1), units_max=Fraction(ENCODED_MAX)),
+    VendKind.UNLOCK: VendRules(step=Fraction(1)),
+}
+
+MANUFACTURERS = (
+    Manufacturer(
+        key="openpaygo",
+        manufacturer_id=1,
+        name="OpenPAYGO",
+        kind=Kind.SHS,
+        recovery=RecoveryClass.REPEATABLE,
+        rules=_RULES,
+        local=True,
+        technical_required=True,
+    ),
+    Manufacturer(
+        key="openpaygo_ebike",
+        manufacturer_id=2,
+        name="OpenPAYGO e-bike",
+        kind=Kind.E_BIKE,
+        recovery=RecoveryClass.REPEATABLE,
+        rules=_RULES,
+        local=True,
+        technical_required=True,
+    ),
+)
+
+_SECRET_KEY = re.compile(r"[0-9a-fA-F]{32}")
+_DIGITS = re.compile(r"[0-9]{1,9}")
+_TOKEN = re.compile(r"[0-9]{9}")
+_TOKEN_OF_RESTRICTED_DIGITS = re.compile(r"[1-4]{15}")
+
+_TECHNICAL_FIELDS = ("secret_key", "starting_code", "value_divider", "restricted_digits", "count")
+
+
+def make(key: str, secrets: Callable[[str], Mapping[str, Any]]) -> OpenPaygo:
+    """The manufacturer of that key. ``secrets`` reads a secret of the deployment by its name."""
+    manufacturer = next(m for m in MANUFACTURERS if m.key == key)
+    return OpenPaygo(manufacturer, Seals(secrets))
+
+
+class OpenPaygo:
+    """Issues OpenPAYGO tokens.
+
+    Of a device it stores ``sealed_key`` and ``starting_code``, and only where they are not the
+    usual ones ``value_divider`` (not 1) and ``restricted_digits`` (true).
+    """
+
+    def __init__(self, manufacturer: Manufacturer, seals: Seals) -> None:
+        self.manufacturer = manufacturer
+        self._seals = seals
+
+    def rules(self, device: Device, kind: VendKind) -> VendRules:
+        """Whole days; at most as many as the device's value divider leaves room for."""
+        if kind is VendKind.TIME:
+            return VendRules(step=Fraction(1), units_max=Fraction(ENCODED_MAX // _divider(device)))
+        return self.manufacturer.rules[kind]
+
+    def issue(self, device: Device, kind: VendKind, units: Fraction | None, count: int) -> Issued:
+        """The token that follows ``count``. The same input always gives the same token.
+
+        Raises:
+            VendRefused: the device's key was never entered, or does not open (``no_key``,
+                ``seal_broken``), or no such token exists (``not_offered``,
+                ``units_out_of_range``, ``count_out_of_range``).
+            SecretMissing: the key that sealed the device's key is not there now.
+        """
+        from openpaygo import TokenType, generate_token
+
+        if kind not in self.manufacturer.rules:
+            raise VendRefused("not_offered")
+        if not 0 <= count <= COUNT_MAX:
+            raise VendRefused("count_out_of_range")
+        adds_time = kind is VendKind.TIME
+        restricted = bool(device.technical.get("restricted_digits", False))
+        # The library rounds floats, and takes negative values for commands: it gets whole
+        # numbers that were checked, already multiplied.
+        new_count, token = generate_token(
+            secret_key=self._secret_key(device),
+            count=count,
+            value=_encoded(units, _divider(device)) if adds_time else None,
+            token_type=TokenType.ADD_TIME if adds_time else TokenType.DISABLE_PAYG,
+            starting_code=device.technical["starting_code"],
+            restricted_digit_set=restricted,
+        )
+        form = _TOKEN_OF_RESTRICTED_DIGITS if restricted else _TOKEN
+        if new_count <= count or form.fullmatch(token) is None:
+            raise VendRefused("token_malformed")
+        return Issued(token, new_count)
+
+    def seal(
+        self, serial_number: str, technical: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], int]:
+        """Check what was entered for a device and seal its key: what to store, and the counter.
+
+        ``secret_key`` (32 hex digits) and ``starting_code`` are required: a device without its
+        starting code would get one derived from the key, which need not be the one burnt into it.
+
+        Raises:
+            FieldError: on a path below ``technical``.
+            SecretMissing: there is no key to seal with.
+        """
+        for name in technical:
+            if name not in _TECHNICAL_FIELDS:
+                raise FieldError(f"technical.{name[:60]}", "is not known")
+        key = technical.get("secret_key")
+        if not isinstance(key, str) or _SECRET_KEY.fullmatch(key) is None:
+            raise FieldError("technical.secret_key", "must be 32 hexadecimal digits")
+        stored: dict[str, Any] = {
+            "starting_code": _whole(technical, "starting_code", 1, STARTING_CODE_MAX)
+        }
+        divider = _whole(technical, "value_divider", 1, ENCODED_MAX, default=1)
+        if divider != 1:
+            stored["value_divider"] = divider
+        if _is_true(technical, "restricted_digits"):
+            stored["restricted_digits"] = True
+        count = _whole(technical, "count", 0, COUNT_MAX, default=1)
+        return {"sealed_key": self._seals.seal(key.lower(), serial_number), **stored}, count
+
+    def _secret_key(self, device: Device) -> str:
+        if "sealed_key" not in device.technical:
+            raise VendRefused("no_key")
+        try:
+            return self._seals.open(device.technical["sealed_key"], device.serial_number)
+        except SealBroken:
+            raise VendRefused("seal_broken") from None
+
+
+def _divider(device: Device) -> int:
+    return int(device.technical.get("value_divider", 1))
+
+
+def _encoded(units: Fraction | None, divider: int) -> int:
+    """The whole number that the token carries."""
+    encoded = (units or 0) * divider
+    if encoded != int(encoded) or not 1 <= encoded <= ENCODED_MAX:
+        raise VendRefused("units_out_of_range")
+    return int(encoded)
+
+
+def _whole(
+    technical: Mapping[str, Any], name: str, least: int, most: int, default: int | None = None
+) -> int:
+    """A whole number of the request, also where it was typed as text."""
+    given = technical.get(name)
+    if given is None and default is not None:
+        return default
+    if isinstance(given, str) and _DIGITS.fullmatch(given):
+        given = int(given)
+    if isinstance(given, bool) or not isinstance(given, int) or not least <= given <= most:
+        raise FieldError(f"technical.{name}", f"must be a whole number from {least} to {most}")
+    return given
+
+
+def _is_true(technical: Mapping[str, Any], name: str) -> bool:
+    given = technical.get(name)
+    if given is not None and not isinstance(given, bool):
+        raise FieldError(f"technical.{name}", "must be true or false")
+    return bool(given)
