@@ -1,0 +1,40 @@
+"""The Chalice app: every trigger of the system, one line each.
+
+Routes come from the blueprints of ``chalicelib.api``. Queues and schedules are declared here and
+not in blueprints, because a blueprint's event handler is loaded by Lambda without this module,
+and so without its middleware (aws/chalice #1566).
+"""
+
+from typing import Any
+
+from chalice.app import CloudWatchEvent, Rate, SQSEvent
+
+from chalicelib.api import workers
+from chalicelib.api.application import create_app
+from chalicelib.wiring import wiring
+
+app = create_app(wiring)
+
+
+@app.on_sqs_message(queue="payments.fifo", batch_size=10, name="settle")
+def settle(event: SQSEvent) -> dict[str, Any]:
+    """Settle the payments of one batch."""
+    return workers.settle(event, wiring)
+
+
+@app.on_sqs_message(queue="vends", batch_size=1, maximum_concurrency=20, name="vend")
+def vend(event: SQSEvent) -> dict[str, Any]:
+    """Make one call to one manufacturer."""
+    return workers.vend(event, wiring)
+
+
+@app.on_sqs_message(queue="messages", batch_size=10, name="send_messages")
+def send_messages(event: SQSEvent) -> dict[str, Any]:
+    """Send the SMS of one batch."""
+    return workers.send_messages(event, wiring)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
+def sweep(event: CloudWatchEvent) -> None:
+    """Queue again what has waited too long."""
+    workers.sweep(wiring)

@@ -1,0 +1,88 @@
+"""The queue and schedule triggers: take messages apart, call one service each, answer SQS.
+
+A batch is answered in parts: only messages that failed come back. Without
+``FunctionResponseTypes`` on the event source the answer would be ignored and failed messages
+deleted; a test on the built template holds that (aws/chalice #884).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.domain.errors import MwangaError
+
+if TYPE_CHECKING:
+    from chalice.app import SQSEvent
+
+    from chalicelib.wiring import Wiring
+
+Handle = Callable[[Mapping[str, Any]], object]
+
+
+def settle(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
+    """Settle each payment; after a failure, the later ones of the same group wait behind it."""
+
+    def handle(body: Mapping[str, Any]) -> object:
+        return wiring.settle.settle(
+            body["payment_id"], body["customer_id"], body["serial_number"]
+        )
+
+    return _each(event, wiring, handle)
+
+
+def vend(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
+    """Take up each vend, if the function still has the time that its manufacturer may need."""
+
+    def handle(body: Mapping[str, Any]) -> object:
+        left = timedelta(milliseconds=event.context.get_remaining_time_in_millis())
+        return wiring.vend.vend(
+            body["payment_id"],
+            body["number"],
+            body["attempt"],
+            body["manufacturer"],
+            wiring.clock.now() + left,
+        )
+
+    return _each(event, wiring, handle)
+
+
+def send_messages(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
+    """Send each SMS."""
+
+    def handle(body: Mapping[str, Any]) -> object:
+        return wiring.notify.send(body["payment_id"], body["number"], body["customer_id"])
+
+    return _each(event, wiring, handle)
+
+
+def sweep(wiring: Wiring) -> None:
+    """One sweep."""
+    wiring.sweep.sweep()
+
+
+def _each(event: SQSEvent, wiring: Wiring, handle: Handle) -> dict[str, Any]:
+    failed: list[dict[str, str]] = []
+    failed_groups: set[str] = set()
+    for record in event:
+        raw = record.to_dict()
+        group = raw.get("attributes", {}).get("MessageGroupId", "")
+        if group in failed_groups or not _done(record.body, wiring, handle):
+            failed.append({"itemIdentifier": raw["messageId"]})
+            failed_groups.update({group} - {""})
+    return {"batchItemFailures": failed}
+
+
+def _done(body: str, wiring: Wiring, handle: Handle) -> bool:
+    """Handle one message; whatever goes wrong, the others of the batch are not to suffer."""
+    try:
+        handle(json.loads(body))
+    except MwangaError as error:
+        wiring.journal.event("message_failed_to_work", error=error.code)
+        return False
+    except Exception as error:  # a bug: the message comes back, and ends as a dead letter
+        wiring.journal.event("message_crashed", error=type(error).__name__)
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""One module per thing that the system does. Knows the rules and the ports, but no AWS."""

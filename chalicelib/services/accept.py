@@ -1,0 +1,317 @@
+"""Accept a payment: judge the claim, store it once, queue it. Also answers questions and quotes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
+
+from chalicelib.domain.account import Account, Kind
+from chalicelib.domain.allocation import Allocation, Rules, VendKind, VendRules, allocate
+from chalicelib.domain.errors import MwangaError, Refusal
+from chalicelib.domain.judge import device_refusal, refusal_before_money
+from chalicelib.domain.moment import moment_of
+from chalicelib.domain.payment import (
+    Claim,
+    Payment,
+    Status,
+    accepted,
+    after_refusal,
+    messages_due,
+)
+from chalicelib.services.ports import (
+    Accounts,
+    AlreadyThere,
+    Catalogue,
+    Clock,
+    Customers,
+    Device,
+    Devices,
+    Journal,
+    Manufacturers,
+    Payments,
+    Queues,
+    QueueUnavailable,
+    Settings,
+    SettingsStore,
+    VersionConflict,
+)
+
+WRITES_MAX = 5
+
+
+class ReferenceConflict(MwangaError):
+    """The same id was used before with another serial, amount or currency. Nothing is credited."""
+
+    code = "reference_conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a claim: the payment as it stands, and whether it was known before."""
+
+    payment: Payment
+    repeated: bool = False
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """Why it was refused, if it was."""
+        if self.payment.status is Status.REFUSED and self.payment.reason:
+            return Refusal(self.payment.reason)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a payment would do if it came now. Nothing is stored."""
+
+    serial_number: str
+    amount_minor: int
+    currency: str
+    customer_name: str
+    allocation: Allocation
+
+
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    refusal: Refusal | None
+    device: Device | None
+    account: Account | None = None
+    allocation: Allocation | None = None
+
+
+class Accept:
+    """Judges and stores what providers report. Never waits for a queue or a manufacturer."""
+
+    def __init__(
+        self,
+        *,
+        payments: Payments,
+        accounts: Accounts,
+        devices: Devices,
+        customers: Customers,
+        catalogue: Catalogue,
+        settings_store: SettingsStore,
+        manufacturers: Manufacturers,
+        queues: Queues,
+        clock: Clock,
+        journal: Journal,
+    ) -> None:
+        self._payments = payments
+        self._accounts = accounts
+        self._devices = devices
+        self._customers = customers
+        self._catalogue = catalogue
+        self._settings_store = settings_store
+        self._manufacturers = manufacturers
+        self._queues = queues
+        self._clock = clock
+        self._journal = journal
+
+    def question(self, claim: Claim) -> Refusal | None:
+        """Would this payment be refused? Asked before money moves.
+
+        A no is recorded as a refused payment, so that support can find it; a yes writes nothing.
+        """
+        judgement = self._judge(claim, before_money=True)
+        if judgement.refusal is None:
+            return None
+        try:
+            self._store(self._new_payment(claim, judgement))
+        except ReferenceConflict:
+            self._journal.event("question_after_payment", channel=claim.channel)
+        return judgement.refusal
+
+    def accept(self, claim: Claim, *, money_moved: bool) -> Accepted:
+        """Store the payment once, and queue it.
+
+        Where no money has moved yet (``money_moved`` false) a payment that would be refused is
+        stored as refused. Where it has, it is stored whatever the serial: settlement decides.
+
+        Raises:
+            ReferenceConflict: the id is taken by another claim; recorded once.
+            TryAgain, OutcomeUnknown: not stored, or not known to be: the caller sends it again.
+        """
+        judgement = self._judge(claim, before_money=not money_moved)
+        if money_moved:
+            judgement = replace(judgement, refusal=None)
+        outcome = self._store(self._new_payment(claim, judgement))
+        self._queue(outcome)
+        return outcome
+
+    def quote(self, claim: Claim) -> Quote | Refusal:
+        """The split and the tokens that the payment would bring now, or why it is refused."""
+        judgement = self._judge(claim, before_money=True)
+        if judgement.refusal is not None:
+            return judgement.refusal
+        assert judgement.account is not None and judgement.allocation is not None
+        customer = self._customers.get(judgement.account.customer_id)
+        return Quote(
+            serial_number=claim.serial_number,
+            amount_minor=claim.amount_minor,
+            currency=claim.currency,
+            customer_name=masked_name(customer.name, customer.surname) if customer else "",
+            allocation=judgement.allocation,
+        )
+
+    # --- judging ----------------------------------------------------------------------------
+
+    def _judge(self, claim: Claim, *, before_money: bool) -> _Judgement:
+        settings = self._catalogue.settings()
+        if not 0 < claim.amount_minor <= settings.maximum_amount_minor and before_money:
+            return _Judgement(Refusal.INVALID_AMOUNT, None)
+        if claim.currency != settings.currency and before_money:
+            return _Judgement(Refusal.WRONG_CURRENCY, None)
+        device = self._devices.get(claim.serial_number)
+        if device is None:
+            return _Judgement(Refusal.UNKNOWN_DEVICE, None)
+        if device.customer_id is None:
+            return _Judgement(Refusal.DEVICE_UNASSIGNED, device)
+        if not before_money:
+            return _Judgement(None, device)
+        return self._judge_account(claim, device, device.customer_id, settings)
+
+    def _judge_account(
+        self, claim: Claim, device: Device, customer_id: str, settings: Settings
+    ) -> _Judgement:
+        account = self._accounts.get(customer_id)
+        if account is None:
+            return _Judgement(Refusal.DEVICE_UNASSIGNED, device)
+        refusal = device_refusal(account, device.serial_number)
+        if refusal is not None:
+            return _Judgement(refusal, device, account)
+        allocation = allocate(
+            account,
+            device.serial_number,
+            claim.amount_minor,
+            moment_of(claim.paid_at, self._clock.now(), settings.late_payment_hours),
+            self._catalogue.tariffs(tariff_ids_of(account)),
+            rules_of(settings),
+            vend_rules_of(self._manufacturers, device),
+            claim.plan_id,
+        )
+        return _Judgement(refusal_before_money(allocation), device, account, allocation)
+
+    def _new_payment(self, claim: Claim, judgement: _Judgement) -> Payment:
+        now = self._clock.now()
+        settings = self._catalogue.settings()
+        return accepted(
+            claim,
+            moment=moment_of(claim.paid_at, now, settings.late_payment_hours),
+            received_at=now,
+            customer_id=judgement.device.customer_id if judgement.device else None,
+            refusal=judgement.refusal.value if judgement.refusal else None,
+        )
+
+    # --- storing ----------------------------------------------------------------------------
+
+    def _store(self, payment: Payment) -> Accepted:
+        """Write it, or find out from the failed condition what is there already."""
+        self._settings_store.fix_money()
+        try:
+            self._payments.create(payment)
+        except AlreadyThere as taken:
+            return self._beside(taken.existing, payment)
+        self._note(payment)
+        return Accepted(payment)
+
+    def _beside(self, existing: Payment, payment: Payment) -> Accepted:
+        for _ in range(WRITES_MAX):
+            if existing.status is not Status.REFUSED:
+                return self._repeated(existing, payment)
+            if _same_refusal(existing, payment):
+                return Accepted(existing, repeated=True)
+            try:
+                stored = self._payments.save(after_refusal(existing, payment))
+            except VersionConflict:
+                existing = self._payments.get(existing.payment_id) or existing
+                continue
+            self._note(stored)
+            if stored.status is Status.RECEIVED:
+                self._journal.event("accepted_after_refusal", payment_id=stored.payment_id)
+                self._journal.count("AcceptedAfterRefusal", channel=stored.channel)
+            return Accepted(stored)
+        raise VersionConflict(payment.payment_id)
+
+    def _repeated(self, existing: Payment, payment: Payment) -> Accepted:
+        if existing.claim_hash == payment.claim_hash:
+            self._journal.event("payment_repeated", payment_id=existing.payment_id)
+            self._journal.count("Duplicates", channel=existing.channel)
+            return Accepted(existing, repeated=True)
+        self._record_conflict(existing, payment)
+        raise ReferenceConflict("this reference was used with another serial, amount or currency")
+
+    def _record_conflict(self, existing: Payment, other: Payment) -> None:
+        """Note the difference once per claim on the payment that holds the id, and alarm."""
+        self._journal.event("reference_conflict", payment_id=existing.payment_id)
+        self._journal.count("ReferenceConflicts", channel=existing.channel)
+        said = f"{other.serial_number} {other.amount_minor} {other.currency}"[:80]
+        for _ in range(WRITES_MAX):
+            if any(e.what == "reference_conflict" and e.reason == said for e in existing.events):
+                return
+            noted = existing.with_event(self._clock.now(), "reference_conflict", reason=said)
+            if noted is existing:
+                return
+            try:
+                self._payments.save(noted)
+                return
+            except VersionConflict:
+                existing = self._payments.get(existing.payment_id) or existing
+
+    def _queue(self, outcome: Accepted) -> None:
+        """Queue what needs work. A failure is harmless: the sweeper finds the payment."""
+        payment = outcome.payment
+        try:
+            if payment.status is Status.RECEIVED:
+                self._queues.settle(payment, deduplication=payment.payment_id)
+            elif not outcome.repeated:
+                for number in messages_due(payment):
+                    self._queues.message(payment.payment_id, number, payment.customer_id)
+        except QueueUnavailable:
+            self._journal.event("queueing_failed", payment_id=payment.payment_id)
+
+    def _note(self, payment: Payment) -> None:
+        refused = payment.status is Status.REFUSED
+        self._journal.event(
+            "payment_refused" if refused else "payment_received",
+            payment_id=payment.payment_id,
+            channel=payment.channel,
+            reason=payment.reason,
+        )
+        if refused:
+            self._journal.count("Refused", channel=payment.channel, reason=payment.reason or "")
+        else:
+            self._journal.count("Accepted", channel=payment.channel)
+
+
+def _same_refusal(existing: Payment, payment: Payment) -> bool:
+    return (
+        payment.status is Status.REFUSED
+        and payment.reason == existing.reason
+        and payment.claim_hash == existing.claim_hash
+    )
+
+
+def masked_name(name: str, surname: str) -> str:
+    """The customer's name as strangers may see it: ``ASHA M.``"""
+    initial = f" {surname[0]}." if surname else ""
+    return f"{name}{initial}".upper()
+
+
+def tariff_ids_of(account: Account) -> frozenset[int]:
+    """The tariffs that the account's meters are or were under."""
+    return frozenset(t.tariff_id for d in account.devices for t in d.tenures)
+
+
+def vend_rules_of(manufacturers: Manufacturers, device: Device) -> VendRules:
+    """Step and limit of what a payment for that device buys."""
+    kind = VendKind.ENERGY if device.kind is Kind.METER else VendKind.TIME
+    return manufacturers.get(device.manufacturer).rules(device, kind)
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The company's choices that the split depends on."""
+    return Rules(
+        time_zone=ZoneInfo(settings.time_zone),
+        grace_days=settings.grace_days,
+        own_arrears=settings.own_arrears,
+    )

@@ -1,0 +1,340 @@
+"""Resolve: what a person does with a held payment: try again, or say what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+
+from chalicelib.domain.account import Account
+from chalicelib.domain.allocation import Line, LineKind, VendKind
+from chalicelib.domain.errors import FieldError, MwangaError
+from chalicelib.domain.payment import (
+    RECEIPT,
+    Payment,
+    Status,
+    Vend,
+    VendState,
+    messages_due,
+    released,
+    unfinished,
+    vend_again,
+    vend_done,
+    vend_void,
+)
+from chalicelib.services.ports import (
+    Accounts,
+    Clock,
+    Devices,
+    Journal,
+    Manufacturers,
+    Payments,
+    Queues,
+    QueueUnavailable,
+    RecoveryClass,
+    Vendor,
+    VersionConflict,
+)
+
+WRITES_MAX = 8
+FOLLOW_UP_SECONDS = 30
+TROUBLED = frozenset({VendState.UNCERTAIN, VendState.REFUSED, VendState.VOID})
+
+
+class PaymentNotFound(MwangaError):
+    """There is no such payment."""
+
+    code = "not_found"
+
+
+class NotHeld(MwangaError):
+    """Only a held payment can be retried or resolved."""
+
+    code = "not_held"
+
+
+class Resolve:
+    """The ways out of ``held``. Every one leaves an event with the person and the reason."""
+
+    def __init__(
+        self,
+        *,
+        payments: Payments,
+        accounts: Accounts,
+        devices: Devices,
+        manufacturers: Manufacturers,
+        queues: Queues,
+        clock: Clock,
+        journal: Journal,
+    ) -> None:
+        self._payments = payments
+        self._accounts = accounts
+        self._devices = devices
+        self._manufacturers = manufacturers
+        self._queues = queues
+        self._clock = clock
+        self._journal = journal
+
+    # --- the ways out ------------------------------------------------------------------------
+
+    def retry(
+        self,
+        payment_id: str,
+        *,
+        actor: str,
+        reason: str,
+        vend: int | None = None,
+        not_issued: bool = False,
+    ) -> Payment:
+        """Let the payment go on: settle it, or take its troubled vends up again.
+
+        A refused vend is called again. In the place of a void one, and of an uncertain one of
+        which the person says that nothing was issued, there is a new vend of the same intent.
+
+        Raises:
+            PaymentNotFound, NotHeld: see there.
+            FieldError: on ``vend`` (no such troubled vend) or ``not_issued`` (it must be said).
+        """
+
+        def change(payment: Payment) -> Payment:
+            if payment.settled_at is None:
+                return released(self._judged_anew(payment), self._clock.now())
+            for troubled in _chosen(payment, vend):
+                payment = self._taken_up_again(payment, troubled, not_issued)
+            return released(payment, self._clock.now())
+
+        return self._write(payment_id, "retry", actor, reason, change)
+
+    def resolve_token(
+        self,
+        payment_id: str,
+        *,
+        actor: str,
+        reason: str,
+        token: str,
+        units: Fraction | None = None,
+        vend: int | None = None,
+    ) -> Payment:
+        """The uncertain vend did bring a token: this one.
+
+        Raises:
+            FieldError: on ``token`` (not one of that manufacturer), ``units`` (not what was
+                asked for) or ``vend``.
+        """
+
+        def change(payment: Payment) -> Payment:
+            uncertain = _the_one(payment, vend, {VendState.UNCERTAIN})
+            if units is not None and units != uncertain.units:
+                raise FieldError("units", "differ from what was asked for")
+            value = self._vendor(uncertain.manufacturer).token(token)
+            return vend_done(payment, uncertain.number, value, self._clock.now())
+
+        return self._write(payment_id, "resolved_token", actor, reason, change)
+
+    def resolve_not_issued(
+        self, payment_id: str, *, actor: str, reason: str, vend: int | None = None
+    ) -> Payment:
+        """The vend issued nothing and never will: it is void. The payment stays held."""
+
+        def change(payment: Payment) -> Payment:
+            states = {VendState.UNCERTAIN, VendState.REFUSED}
+            chosen = _the_one(payment, vend, states)
+            return vend_void(payment, chosen.number, self._clock.now())
+
+        return self._write(payment_id, "resolved_not_issued", actor, reason, change)
+
+    def resolve_credit(self, payment_id: str, *, actor: str, reason: str) -> Payment:
+        """No token was issued: the vends become void and their money becomes credit.
+
+        New lines take the old ones back, the carry that the vends had used returns, and the
+        account moves one version on, in one transaction with the payment.
+        """
+        for _ in range(WRITES_MAX):
+            payment = self._held(payment_id)
+            account = self._accounts.get(payment.customer_id) if payment.customer_id else None
+            if payment.settled_at is None or account is None:
+                raise FieldError("outcome", "nothing was settled that could become credit")
+            troubled = _chosen(payment, None)
+            after, account_after = _turned_into_credit(payment, account, troubled)
+            for vend in troubled:
+                after = vend_void(after, vend.number, self._clock.now(), closed=True)
+            after = after.with_event(self._clock.now(), "resolved_credit", actor, reason)
+            self._follow_up(payment, RECEIPT)
+            try:
+                stored = self._payments.settle(after, account_after, ())
+            except VersionConflict:
+                continue
+            return self._done(stored, "resolved_credit", actor)
+        raise VersionConflict(payment_id)
+
+    def resolve_assign(
+        self, payment_id: str, *, actor: str, reason: str, serial_number: str
+    ) -> Payment:
+        """The money was meant for this device: settle it for that one.
+
+        Raises:
+            FieldError: on ``serial_number`` (no such device, or nobody's), or on ``outcome``
+                (the payment is settled already).
+        """
+
+        def change(payment: Payment) -> Payment:
+            if payment.settled_at is not None:
+                raise FieldError("outcome", "the payment has been settled for a device")
+            device = self._devices.get(serial_number)
+            if device is None or device.customer_id is None:
+                raise FieldError("serial_number", "no device of a customer", "unknown_device")
+            assigned = replace(
+                payment, serial_number=serial_number, customer_id=device.customer_id
+            )
+            return released(assigned, self._clock.now())
+
+        return self._write(payment_id, "resolved_assign", actor, reason, change)
+
+    # --- the steps ----------------------------------------------------------------------------
+
+    def _write(
+        self,
+        payment_id: str,
+        what: str,
+        actor: str,
+        reason: str,
+        change: Callable[[Payment], Payment],
+    ) -> Payment:
+        for _ in range(WRITES_MAX):
+            before = self._held(payment_id)
+            noted = before.with_event(self._clock.now(), what, actor, reason)
+            after = change(noted)
+            for number in set(messages_due(after)) - set(messages_due(before)):
+                self._follow_up(after, number)
+            try:
+                stored = self._payments.save(after)
+            except VersionConflict:
+                continue
+            return self._done(stored, what, actor)
+        raise VersionConflict(payment_id)
+
+    def _held(self, payment_id: str) -> Payment:
+        payment = self._payments.get(payment_id)
+        if payment is None:
+            raise PaymentNotFound(payment_id)
+        if payment.status is not Status.HELD:
+            raise NotHeld(payment_id)
+        return payment
+
+    def _follow_up(self, payment: Payment, number: int) -> None:
+        """Queue the SMS *before* the write, to arrive after it.
+
+        A crash between write and queueing would leave a completed payment, which no sweep looks
+        at, without its SMS. A message that comes too early, or to a write that failed, finds
+        that its SMS is not due and ends without effect.
+        """
+        self._queues.message(
+            payment.payment_id, number, payment.customer_id, delay_seconds=FOLLOW_UP_SECONDS
+        )
+
+    def _done(self, payment: Payment, what: str, actor: str) -> Payment:
+        self._journal.event(
+            what, payment_id=payment.payment_id, actor=actor, status=payment.status.value
+        )
+        try:
+            self._queue(payment)
+        except QueueUnavailable:
+            self._journal.event("queueing_failed", payment_id=payment.payment_id)
+        return payment
+
+    def _queue(self, payment: Payment) -> None:
+        if payment.status is Status.RECEIVED:
+            self._queues.settle(
+                payment, deduplication=f"{payment.payment_id}.r{payment.revision}"
+            )
+        for vend in unfinished(payment.vends):
+            self._queues.vend(
+                payment.payment_id, vend.number, vend.attempts + 1, vend.manufacturer
+            )
+        for number in messages_due(payment):
+            self._queues.message(payment.payment_id, number, payment.customer_id)
+
+    def _judged_anew(self, payment: Payment) -> Payment:
+        """Who owns the device now is who the payment is for, once a person lets it go on."""
+        device = self._devices.get(payment.serial_number)
+        return replace(payment, customer_id=device.customer_id if device else None)
+
+    def _taken_up_again(self, payment: Payment, vend: Vend, not_issued: bool) -> Payment:
+        now = self._clock.now()
+        if vend.state is VendState.REFUSED:
+            return payment.with_vend(replace(vend, retry_at=now))
+        if vend.state is VendState.UNCERTAIN and not not_issued and self._opaque(vend):
+            raise FieldError(
+                "not_issued", "say that no token was issued: this manufacturer cannot tell"
+            )
+        return vend_again(payment, vend.number, now)
+
+    def _opaque(self, vend: Vend) -> bool:
+        recovery = self._manufacturers.get(vend.manufacturer).manufacturer.recovery
+        return recovery is not RecoveryClass.REPEATABLE
+
+    def _vendor(self, key: str) -> Vendor:
+        return self._manufacturers.get(key)  # type: ignore[return-value]
+
+
+def _troubled(payment: Payment) -> tuple[Vend, ...]:
+    return tuple(
+        v for v in payment.vends if v.state in TROUBLED and not v.closed and v.retry_at is None
+    )
+
+
+def _chosen(payment: Payment, number: int | None) -> tuple[Vend, ...]:
+    """The vend that was named, or all that need a person."""
+    troubled = _troubled(payment)
+    if number is None:
+        return troubled
+    chosen = tuple(v for v in troubled if v.number == number)
+    if not chosen:
+        raise FieldError("vend", "no vend of that number needs a person")
+    return chosen
+
+
+def _the_one(payment: Payment, number: int | None, states: set[VendState]) -> Vend:
+    """The one vend in one of those states that is meant."""
+    chosen = [v for v in _chosen(payment, number) if v.state in states]
+    if len(chosen) != 1:
+        raise FieldError("vend", "name the vend that is meant")
+    return chosen[0]
+
+
+def _turned_into_credit(
+    payment: Payment, account: Account, vends: tuple[Vend, ...]
+) -> tuple[Payment, Account]:
+    """Take the vends' lines back on both sides and make them credit.
+
+    What a vend cost came from its share of the line and from the carry; both go back to where
+    they came from. Where the rest of that line, left as carry, has been used since, only what
+    remains becomes credit. Exact: money out of the vend = credit + change of the carry.
+    """
+    lines = list(payment.lines)
+    for vend in vends:
+        account, amount_minor = _money_back(account, vend)
+        if amount_minor == 0:
+            continue
+        lines.append(Line(_LINE_OF[vend.kind], vend.serial_number, -amount_minor))
+        lines.append(Line(LineKind.CREDIT, account.customer_id, amount_minor))
+        account = replace(account, credit_minor=account.credit_minor + amount_minor)
+    account = account.next_version()
+    versions = (*payment.account_versions, account.version)
+    return replace(payment, lines=tuple(lines), account_versions=versions), account
+
+
+_LINE_OF = {VendKind.ENERGY: LineKind.ENERGY, VendKind.TIME: LineKind.TIME}
+
+
+def _money_back(account: Account, vend: Vend) -> tuple[Account, int]:
+    """What of that vend's money can become credit, and the account with its carry put right."""
+    if vend.kind is not VendKind.ENERGY:
+        raise FieldError("outcome", f"a {vend.kind.value} token cannot be turned into credit")
+    record = account.device(vend.serial_number)
+    if record is None:
+        raise FieldError("outcome", "the device has left the account")
+    pool = record.carry_minor + vend.cost_minor
+    amount_minor = min(vend.money_minor, pool.numerator // pool.denominator)
+    changed = replace(record, carry_minor=pool - amount_minor)
+    return account.with_device(changed), amount_minor

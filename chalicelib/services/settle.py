@@ -1,0 +1,231 @@
+"""Settle a payment: clear debts, turn the rest into energy or time, write it all at once.
+
+Talks to the store and the queues only. Tokens that are computed locally are made here, before
+the one transaction that makes payment, debts, counter and token true together.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from chalicelib.domain.account import Account
+from chalicelib.domain.allocation import Allocation, VendIntent, allocate
+from chalicelib.domain.errors import InvariantBroken
+from chalicelib.domain.judge import device_refusal
+from chalicelib.domain.payment import (
+    Payment,
+    Status,
+    Token,
+    Vend,
+    VendState,
+    held,
+    messages_due,
+    settled,
+    unfinished,
+)
+from chalicelib.services.accept import rules_of, tariff_ids_of, vend_rules_of
+from chalicelib.services.ports import (
+    Catalogue,
+    Clock,
+    Device,
+    Devices,
+    Issuer,
+    Journal,
+    Manufacturers,
+    Payments,
+    Queues,
+    VendRefused,
+    VersionConflict,
+)
+
+ROUNDS_MAX = 6
+"""How often a settlement that lost a race is computed anew before its message comes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The vends of a split, the tokens made at once, and the account with its counters."""
+
+    vends: tuple[Vend, ...]
+    tokens: tuple[Token, ...]
+    account: Account
+
+
+class Settle:
+    """Settles payments, any number of times with the effect of once."""
+
+    def __init__(
+        self,
+        *,
+        payments: Payments,
+        devices: Devices,
+        catalogue: Catalogue,
+        manufacturers: Manufacturers,
+        queues: Queues,
+        clock: Clock,
+        journal: Journal,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._payments = payments
+        self._devices = devices
+        self._catalogue = catalogue
+        self._manufacturers = manufacturers
+        self._queues = queues
+        self._clock = clock
+        self._journal = journal
+        self._pause = pause
+
+    def settle(
+        self, payment_id: str, customer_id: str | None, serial_number: str
+    ) -> Payment | None:
+        """Settle one payment and queue what follows; one that is settled is only queued again.
+
+        Raises:
+            VersionConflict: it lost every race; nothing was written.
+            TryAgain, OutcomeUnknown, SecretMissing, QueueUnavailable: the message must come back.
+        """
+        for round_number in range(ROUNDS_MAX):
+            view = self._payments.view_for_settlement(payment_id, customer_id, serial_number)
+            payment = view.payment
+            if payment is None:
+                self._journal.event("payment_missing", payment_id=payment_id)
+                return None
+            if payment.status is Status.RECEIVED:
+                try:
+                    payment = self._write(payment, view.account, view.device)
+                except VersionConflict:
+                    self._pause(random.uniform(0, 0.05 * 2**round_number))  # noqa: S311 - jitter
+                    continue
+            self.queue_what_follows(payment)
+            return payment
+        raise VersionConflict(payment_id)
+
+    def queue_what_follows(self, payment: Payment) -> None:
+        """Queue every open vend and every SMS that is due. Repeating it has no further effect."""
+        for vend in unfinished(payment.vends):
+            self._queues.vend(
+                payment.payment_id, vend.number, vend.attempts + 1, vend.manufacturer
+            )
+        for number in messages_due(payment):
+            self._queues.message(payment.payment_id, number, payment.customer_id)
+
+    def _write(self, payment: Payment, account: Account | None, device: Device | None) -> Payment:
+        reason = _why_not(payment, account, device)
+        if reason is not None:
+            return self._hold(payment, reason)
+        assert account is not None and device is not None
+        allocation = self._allocate(payment, account, device)
+        try:
+            made = self._make(allocation, device)
+        except VendRefused as refused:
+            return self._hold(payment, refused.code)
+        after = settled(
+            payment,
+            lines=allocation.lines,
+            vends=made.vends,
+            tokens=made.tokens,
+            account_version=made.account.version,
+            now=self._clock.now(),
+        )
+        stored = self._payments.settle(after, made.account, allocation.ended_plans)
+        self._note(stored)
+        return stored
+
+    def _allocate(self, payment: Payment, account: Account, device: Device) -> Allocation:
+        return allocate(
+            account,
+            device.serial_number,
+            payment.amount_minor,
+            payment.moment,
+            self._catalogue.tariffs(tariff_ids_of(account)),
+            rules_of(self._catalogue.settings()),
+            vend_rules_of(self._manufacturers, device),
+            payment.plan_id,
+        )
+
+    def _make(self, allocation: Allocation, paid_device: Device) -> _Made:
+        made = _Made((), (), allocation.account)
+        for number, intent in enumerate(allocation.intents, start=1):
+            device = paid_device
+            if intent.serial_number != paid_device.serial_number:
+                device = self._device(intent.serial_number)
+            made = self._make_one(made, number, intent, device)
+        return made
+
+    def _make_one(self, made: _Made, number: int, intent: VendIntent, device: Device) -> _Made:
+        module = self._manufacturers.get(device.manufacturer)
+        vend = _intended(number, intent, device)
+        if not module.manufacturer.local:
+            return replace(made, vends=(*made.vends, vend))
+        vend, token, account = issue_token(module, device, vend, made.account)  # type: ignore[arg-type]
+        return _Made((*made.vends, vend), (*made.tokens, token), account)
+
+    def _device(self, serial_number: str) -> Device:
+        device = self._devices.get(serial_number)
+        if device is None:
+            raise InvariantBroken(f"no device {serial_number} although its plan was open")
+        return device
+
+    def _hold(self, payment: Payment, reason: str) -> Payment:
+        stored = self._payments.save(held(payment, reason, self._clock.now()))
+        self._journal.event("payment_held", payment_id=payment.payment_id, reason=reason)
+        self._journal.count("Held", reason=reason)
+        return stored
+
+    def _note(self, payment: Payment) -> None:
+        self._journal.event(
+            "payment_settled",
+            payment_id=payment.payment_id,
+            status=payment.status.value,
+            account_version=payment.account_versions[-1],
+        )
+        self._journal.count("Settled", channel=payment.channel)
+
+
+def _why_not(payment: Payment, account: Account | None, device: Device | None) -> str | None:
+    """Why money that has moved cannot be settled: its serial is not (or no longer) valid."""
+    if device is None:
+        return "unknown_device"
+    if device.customer_id is None:
+        return "device_unassigned"
+    if device.customer_id != payment.customer_id or account is None:
+        return "device_moved"
+    refusal = device_refusal(account, device.serial_number)
+    return refusal.value if refusal else None
+
+
+def _intended(number: int, intent: VendIntent, device: Device) -> Vend:
+    return Vend(
+        number=number,
+        serial_number=intent.serial_number,
+        manufacturer=device.manufacturer,
+        kind=intent.kind,
+        state=VendState.INTENDED,
+        units=intent.units,
+        money_minor=intent.money_minor,
+        cost_minor=intent.cost_minor,
+        paid_until=intent.paid_until,
+    )
+
+
+def issue_token(
+    issuer: Issuer, device: Device, vend: Vend, account: Account
+) -> tuple[Vend, Token, Account]:
+    """Compute one token; the account's counter for that device moves on with it.
+
+    The count before the token is kept in the vend: with it the same token can be made again.
+
+    Raises:
+        VendRefused: the manufacturer's limits do not allow that token.
+        SecretMissing: the device's key cannot be opened now.
+    """
+    record = account.device(vend.serial_number)
+    if record is None or record.counter is None:
+        raise VendRefused("no_counter", f"no token counter for {vend.serial_number}")
+    issued = issuer.issue(device, vend.kind, vend.units, record.counter)
+    done = replace(vend, state=VendState.DONE, attempts=1, count=record.counter)
+    token = Token(vend.number, vend.serial_number, vend.kind, vend.units, issued.value)
+    return done, token, account.with_device(replace(record, counter=issued.count))

@@ -1,0 +1,73 @@
+"""Sweep: look at every open payment that has waited long enough, and queue it again.
+
+Lost messages, crashed functions and emptied dead-letter queues are all healed here.
+"""
+
+from __future__ import annotations
+
+from chalicelib.domain.payment import FINAL, Payment, Status, messages_due, swept, unfinished
+from chalicelib.services.ports import (
+    Clock,
+    Journal,
+    Payments,
+    Queues,
+    VersionConflict,
+)
+
+OPEN_SHARDS = 16
+PAYMENTS_PER_SHARD_MAX = 25
+
+
+class Sweep:
+    """One bounded run over the index of open payments."""
+
+    def __init__(
+        self, *, payments: Payments, queues: Queues, clock: Clock, journal: Journal
+    ) -> None:
+        self._payments = payments
+        self._queues = queues
+        self._clock = clock
+        self._journal = journal
+
+    def sweep(self) -> int:
+        """Look at what is due, oldest first in each shard; answer how many were looked at."""
+        until = self._clock.now()
+        looked_at = 0
+        for shard in range(OPEN_SHARDS):
+            for payment_id in self._payments.due(shard, until, PAYMENTS_PER_SHARD_MAX):
+                looked_at += self._sweep_one(payment_id)
+        self._journal.count("Swept", looked_at)
+        return looked_at
+
+    def _sweep_one(self, payment_id: str) -> int:
+        payment = self._payments.get(payment_id)
+        now = self._clock.now()
+        if payment is None or payment.check_at is None or payment.check_at > now:
+            return 0
+        try:
+            payment = self._payments.save(swept(payment, now))
+        except VersionConflict:
+            return 0  # somebody is at work on it: that is progress
+        self._queue_again(payment)
+        return 1
+
+    def _queue_again(self, payment: Payment) -> None:
+        """To the queue of its state; the number of the look makes the message a new one."""
+        age = self._clock.now() - payment.received_at
+        self._journal.event(
+            "payment_swept",
+            payment_id=payment.payment_id,
+            status=payment.status.value,
+            age_seconds=int(age.total_seconds()),
+        )
+        if payment.status is Status.RECEIVED:
+            self._queues.settle(
+                payment, deduplication=f"{payment.payment_id}.{payment.sweeps}"
+            )
+        for vend in unfinished(payment.vends):
+            self._queues.vend(
+                payment.payment_id, vend.number, vend.attempts + 1, vend.manufacturer
+            )
+        if payment.status not in FINAL:
+            for number in messages_due(payment):
+                self._queues.message(payment.payment_id, number, payment.customer_id)

@@ -1,0 +1,289 @@
+"""Wiring: the one module that knows concrete classes.
+
+Each part is built once per process, on first use, so that a cold start pays only for what its
+function needs. Channels, manufacturers and SMS gateways are named here by dotted path and loaded
+when they are first asked for: a new one is one line in a registry below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.runtime import environment
+from chalicelib.runtime.clock import SystemClock
+from chalicelib.runtime.journal import StandardOutputJournal
+from chalicelib.services.ports import SecretMissing
+
+if TYPE_CHECKING:
+    from chalicelib.channels.interface import Channel
+    from chalicelib.runtime.secrets import Secrets
+    from chalicelib.services.accept import Accept
+    from chalicelib.services.desk import Desk
+    from chalicelib.services.notify import Notify
+    from chalicelib.services.ports import (
+        Accounts,
+        Catalogue,
+        Clock,
+        Customers,
+        Devices,
+        Issuer,
+        Journal,
+        Manufacturer,
+        Messages,
+        Payments,
+        Queues,
+        SettingsStore,
+        SmsGateway,
+        Vendor,
+    )
+    from chalicelib.services.resolve import Resolve
+    from chalicelib.services.settle import Settle
+    from chalicelib.services.sweep import Sweep
+    from chalicelib.services.vend import VendTokens
+
+CHANNELS = (
+    "chalicelib.channels.direct",
+    "chalicelib.channels.daraja",
+)
+"""The payment channels. Each module offers ``CHANNEL``."""
+
+MANUFACTURERS = (
+    "chalicelib.manufacturers.openpaygo",
+    "chalicelib.manufacturers.calin",
+)
+"""The manufacturers' modules. Each offers ``MANUFACTURERS`` (data) and ``make(key, secrets)``."""
+
+SMS_GATEWAYS = {
+    "log": "chalicelib.sms.log",
+}
+"""The SMS gateways by key. Each module offers ``make()``."""
+
+
+class ManufacturerRegistry:
+    """The manufacturers' modules, each made when it is first asked for."""
+
+    def __init__(self, paths: Sequence[str], secrets: Callable[[str], Mapping[str, Any]]) -> None:
+        self._paths = paths
+        self._secrets = secrets
+        self._made: dict[str, Issuer | Vendor] = {}
+
+    @cached_property
+    def _modules(self) -> dict[str, Any]:
+        """The module of every key. Modules load their libraries only when they work."""
+        modules = [import_module(path) for path in self._paths]
+        return {m.key: module for module in modules for m in module.MANUFACTURERS}
+
+    def all(self) -> Sequence[Manufacturer]:
+        """What every known manufacturer states, by id."""
+        stated = {m.key: m for module in self._modules.values() for m in module.MANUFACTURERS}
+        return sorted(stated.values(), key=lambda m: m.manufacturer_id)
+
+    def get(self, key: str) -> Issuer | Vendor:
+        """The module of that key.
+
+        Raises:
+            KeyError: unknown.
+        """
+        if key not in self._made:
+            made: Issuer | Vendor = self._modules[key].make(key, self._secrets)
+            self._made[key] = made
+        return self._made[key]
+
+
+class Wiring:
+    """The parts of the system, each built once, on first use."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self.journal: Journal = StandardOutputJournal(stage=environment.stage())
+
+    # --- the store ---------------------------------------------------------------------------
+
+    @cached_property
+    def payments(self) -> Payments:
+        """Payments and their settlement."""
+        from chalicelib.store.payments import DynamoPayments
+
+        return DynamoPayments()
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        """Accounts and their changes."""
+        from chalicelib.store.accounts import DynamoAccounts
+
+        return DynamoAccounts()
+
+    @cached_property
+    def devices(self) -> Devices:
+        """Devices by serial number."""
+        from chalicelib.store.devices import DynamoDevices
+
+        return DynamoDevices()
+
+    @cached_property
+    def customers(self) -> Customers:
+        """Customers by id."""
+        from chalicelib.store.customers import DynamoCustomers
+
+        return DynamoCustomers()
+
+    @cached_property
+    def messages(self) -> Messages:
+        """The SMS."""
+        from chalicelib.store.messages import DynamoMessages
+
+        return DynamoMessages()
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """Reference data, cached."""
+        from chalicelib.store.catalogue import DynamoCatalogue
+
+        return DynamoCatalogue(self.settings_store, self.clock)
+
+    @cached_property
+    def settings_store(self) -> SettingsStore:
+        """The company's settings, not cached."""
+        from chalicelib.store.settings import DynamoSettings
+
+        return DynamoSettings()
+
+    @cached_property
+    def queues(self) -> Queues:
+        """The three queues."""
+        from chalicelib.store.queues import SqsQueues
+
+        return SqsQueues()
+
+    # --- vendors and secrets -------------------------------------------------------------------
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """The deployment's secrets."""
+        from chalicelib.runtime.secrets import Secrets
+
+        return Secrets(self.clock, SecretMissing)
+
+    @cached_property
+    def manufacturers(self) -> ManufacturerRegistry:
+        """The manufacturers' modules."""
+        return ManufacturerRegistry(MANUFACTURERS, lambda name: self.secrets.get(name))
+
+    @cached_property
+    def channels(self) -> Sequence[Channel]:
+        """What every channel states about itself."""
+        return [import_module(path).CHANNEL for path in CHANNELS]
+
+    @cached_property
+    def sms_gateway(self) -> SmsGateway:
+        """The SMS gateway of this deployment."""
+        gateway: SmsGateway = import_module(SMS_GATEWAYS[environment.sms_gateway()]).make()
+        return gateway
+
+    # --- the services --------------------------------------------------------------------------
+
+    @cached_property
+    def accept(self) -> Accept:
+        """Accepts payments."""
+        from chalicelib.services.accept import Accept
+
+        return Accept(
+            payments=self.payments,
+            accounts=self.accounts,
+            devices=self.devices,
+            customers=self.customers,
+            catalogue=self.catalogue,
+            settings_store=self.settings_store,
+            manufacturers=self.manufacturers,
+            queues=self.queues,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def desk(self) -> Desk:
+        """What the channels see of the system."""
+        from chalicelib.services.desk import Desk
+
+        return Desk(
+            accept=self.accept,
+            payments=self.payments,
+            catalogue=self.catalogue,
+            secrets=lambda name: self.secrets.get(name),
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def settle(self) -> Settle:
+        """Settles payments."""
+        from chalicelib.services.settle import Settle
+
+        return Settle(
+            payments=self.payments,
+            devices=self.devices,
+            catalogue=self.catalogue,
+            manufacturers=self.manufacturers,
+            queues=self.queues,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def vend(self) -> VendTokens:
+        """Takes up vends."""
+        from chalicelib.services.vend import VendTokens
+
+        return VendTokens(
+            payments=self.payments,
+            manufacturers=self.manufacturers,
+            queues=self.queues,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def notify(self) -> Notify:
+        """Sends the SMS."""
+        from chalicelib.services.notify import Notify
+        from chalicelib.sms.templates import compose
+
+        return Notify(
+            messages=self.messages,
+            catalogue=self.catalogue,
+            gateway=self.sms_gateway,
+            compose=compose,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def sweep(self) -> Sweep:
+        """Finds what waits too long."""
+        from chalicelib.services.sweep import Sweep
+
+        return Sweep(
+            payments=self.payments, queues=self.queues, clock=self.clock, journal=self.journal
+        )
+
+    @cached_property
+    def resolve(self) -> Resolve:
+        """The ways out of held."""
+        from chalicelib.services.resolve import Resolve
+
+        return Resolve(
+            payments=self.payments,
+            accounts=self.accounts,
+            devices=self.devices,
+            manufacturers=self.manufacturers,
+            queues=self.queues,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+
+wiring = Wiring()
+"""The parts of this process."""

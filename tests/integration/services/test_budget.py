@@ -1,0 +1,106 @@
+"""What one payment costs in DynamoDB requests and write units, counted at the client.
+
+Units are worked out from the sizes of the items that are really sent, indexes included, for the
+reference customer: one meter, one SHS, one TV.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.domain.payment import Status
+from chalicelib.wiring import Wiring
+from tests.integration.company import METER, SHS, TODAY, Company, claim, plan
+from tests.integration.services.conftest import Counter
+from tests.integration.store.item_sizes import item_size
+from tests.integration.store.ledger_of_requests import LedgerOfRequests
+from tests.integration.conftest import Cloud
+
+ITEM_BYTES_MAX = 1024
+
+
+@pytest.fixture
+def customer_id(company: Company) -> str:
+    """The reference customer, who owes something on the TV and a fee of the meter."""
+    tariff_id = company.tariff("With fee", fee=50)
+    overdue = TODAY - timedelta(days=10)
+    return company.customer(
+        company.meter(tariff_id=tariff_id),
+        company.shs(plan_id="p-abcdefghij"),
+        plans=(
+            plan("p-klmnopqrst", 3000, first_due=overdue),
+            plan("p-abcdefghij", 7000, serial_number=SHS),
+        ),
+    )
+
+
+@pytest.fixture
+def warm(counter: Counter, customer_id: str, ledger: LedgerOfRequests) -> LedgerOfRequests:
+    """As after the first payment of a process: reference data and secrets are cached."""
+    counter.pay(claim(SHS, 2000, "WARM1"))
+    counter.pay(claim(METER, 100, "WARM2"))
+    ledger.clear()
+    return ledger
+
+
+def test_a_token_computed_locally_takes_4_requests_and_8_write_units(
+    counter: Counter, wiring: Wiring, warm: LedgerOfRequests
+) -> None:
+    wiring.accept.accept(claim(SHS, 700), money_moved=True)
+    counter.settle_all()
+
+    assert warm.operations == ["GetItem", "PutItem", "BatchGetItem", "TransactWriteItems"]
+    assert warm.write_units == 8
+    payment = counter.now("mpesa_ke.600966-T1")
+    assert payment.status is Status.COMPLETED and len(payment.tokens) == 1
+
+
+def test_a_token_of_a_remote_manufacturer_takes_6_requests_and_10_write_units(
+    counter: Counter, wiring: Wiring, warm: LedgerOfRequests
+) -> None:
+    wiring.accept.accept(claim(METER, 700), money_moved=True)
+    counter.settle_all()
+    counter.vend_all()
+
+    assert warm.operations == [
+        "GetItem",
+        "PutItem",
+        "BatchGetItem",
+        "TransactWriteItems",
+        "UpdateItem",
+        "PutItem",
+    ]
+    assert warm.write_units == 10
+    payment = counter.now("mpesa_ke.600966-T1")
+    assert payment.status is Status.COMPLETED and len(payment.tokens) == 1
+
+
+def test_a_channel_that_is_asked_first_reads_the_account_too(
+    wiring: Wiring, warm: LedgerOfRequests
+) -> None:
+    wiring.accept.accept(claim(SHS, 700), money_moved=False)
+    assert warm.operations == ["GetItem", "GetItem", "PutItem"]
+
+
+def test_an_sms_takes_2_requests_and_at_most_2_write_units(
+    counter: Counter, wiring: Wiring, warm: LedgerOfRequests
+) -> None:
+    wiring.accept.accept(claim(SHS, 700), money_moved=True)
+    counter.settle_all()
+    warm.clear()
+    counter.send_all()
+    assert warm.operations == ["BatchGetItem", "PutItem"]
+    assert warm.write_units <= 2
+
+
+def test_the_reference_customers_items_fit_into_one_kilobyte_each(
+    counter: Counter, customer_id: str, cloud: Cloud
+) -> None:
+    payment = counter.pay(claim(METER, 1000, "RKL51ZDR4F"))
+    assert len(payment.lines) == 3 and payment.tokens
+    stored = cloud.item("payments", payment_id=payment.payment_id)
+    account = cloud.item("accounts", customer_id=customer_id)
+    assert stored is not None and item_size(stored) <= ITEM_BYTES_MAX
+    assert account is not None and item_size(account) <= ITEM_BYTES_MAX
