@@ -21,10 +21,19 @@ if TYPE_CHECKING:
     from chalicelib.channels.interface import Channel
     from chalicelib.runtime.secrets import Secrets
     from chalicelib.services.accept import Accept
+    from chalicelib.services.account_view import ViewAccounts
+    from chalicelib.services.appliances import KeepAppliances
+    from chalicelib.services.company import KeepCompany
+    from chalicelib.services.customers import KeepCustomers
     from chalicelib.services.desk import Desk
+    from chalicelib.services.devices import KeepDevices
+    from chalicelib.services.find_payments import FindPayments
     from chalicelib.services.notify import Notify
+    from chalicelib.services.passwords import StoredPasswords
+    from chalicelib.services.plans import SellPlans
     from chalicelib.services.ports import (
         Accounts,
+        Appliances,
         Catalogue,
         Clock,
         Customers,
@@ -35,13 +44,22 @@ if TYPE_CHECKING:
         Messages,
         Payments,
         Queues,
+        Registry,
+        Sessions,
         SettingsStore,
+        Sites,
         SmsGateway,
+        Staff,
+        Tariffs,
         Vendor,
     )
+    from chalicelib.services.register import Register
     from chalicelib.services.resolve import Resolve
     from chalicelib.services.settle import Settle
+    from chalicelib.services.sites import KeepSites
+    from chalicelib.services.staff import LogIn
     from chalicelib.services.sweep import Sweep
+    from chalicelib.services.tariffs import KeepTariffs
     from chalicelib.services.vend import VendTokens
 
 CHANNELS = (
@@ -150,6 +168,48 @@ class Wiring:
         from chalicelib.store.settings import DynamoSettings
 
         return DynamoSettings()
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Customers, devices and numbers, as the registration writes them."""
+        from chalicelib.store.customers import DynamoRegistry
+
+        return DynamoRegistry()
+
+    @cached_property
+    def sites(self) -> Sites:
+        """Clusters, mini-grids and villages."""
+        from chalicelib.store.sites import DynamoSites
+
+        return DynamoSites()
+
+    @cached_property
+    def tariffs(self) -> Tariffs:
+        """Tariffs, not cached."""
+        from chalicelib.store.tariffs import DynamoTariffs
+
+        return DynamoTariffs()
+
+    @cached_property
+    def appliances(self) -> Appliances:
+        """What is sold on plans."""
+        from chalicelib.store.appliances import DynamoAppliances
+
+        return DynamoAppliances()
+
+    @cached_property
+    def staff(self) -> Staff:
+        """Who may log in."""
+        from chalicelib.store.staff import DynamoStaff
+
+        return DynamoStaff()
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Who is logged in."""
+        from chalicelib.store.staff import DynamoSessions
+
+        return DynamoSessions()
 
     @cached_property
     def queues(self) -> Queues:
@@ -280,6 +340,142 @@ class Wiring:
             devices=self.devices,
             manufacturers=self.manufacturers,
             queues=self.queues,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    # --- registration and set-up ---------------------------------------------------------------
+
+    @cached_property
+    def register(self) -> Register:
+        """Registers customers with their devices."""
+        from chalicelib.services.register import Register
+
+        return Register(
+            keep_customers=self.keep_customers,
+            show_device=self.keep_devices.view_of,
+            customers=self.customers,
+            devices=self.devices,
+            accounts=self.accounts,
+            sites=self.sites,
+            tariffs=self.tariffs,
+            appliances=self.appliances,
+            registry=self.registry,
+            catalogue=self.catalogue,
+            manufacturers=self.manufacturers,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def keep_customers(self) -> KeepCustomers:
+        """Customers without a device, and changes of customers."""
+        from chalicelib.services.customers import KeepCustomers
+
+        return KeepCustomers(
+            customers=self.customers,
+            registry=self.registry,
+            sites=self.sites,
+            catalogue=self.catalogue,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def keep_devices(self) -> KeepDevices:
+        """Devices: who owns them, under which tariff."""
+        from chalicelib.services.devices import KeepDevices
+
+        return KeepDevices(
+            devices=self.devices,
+            accounts=self.accounts,
+            customers=self.customers,
+            tariffs=self.tariffs,
+            registry=self.registry,
+            catalogue=self.catalogue,
+            manufacturers=self.manufacturers,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def sell_plans(self) -> SellPlans:
+        """Sells appliances and devices on plans."""
+        from chalicelib.services.plans import SellPlans
+
+        return SellPlans(
+            accounts=self.accounts,
+            devices=self.devices,
+            customers=self.customers,
+            appliances=self.appliances,
+            registry=self.registry,
+            manufacturers=self.manufacturers,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def view_accounts(self) -> ViewAccounts:
+        """What a customer owes and has."""
+        from chalicelib.services.account_view import ViewAccounts
+
+        return ViewAccounts(
+            accounts=self.accounts,
+            customers=self.customers,
+            catalogue=self.catalogue,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def keep_sites(self) -> KeepSites:
+        """Clusters, mini-grids and villages."""
+        from chalicelib.services.sites import KeepSites
+
+        return KeepSites(sites=self.sites)
+
+    @cached_property
+    def keep_tariffs(self) -> KeepTariffs:
+        """Tariffs with their histories."""
+        from chalicelib.services.tariffs import KeepTariffs
+
+        return KeepTariffs(tariffs=self.tariffs, clock=self.clock)
+
+    @cached_property
+    def keep_appliances(self) -> KeepAppliances:
+        """What is sold on plans."""
+        from chalicelib.services.appliances import KeepAppliances
+
+        return KeepAppliances(appliances=self.appliances, clock=self.clock)
+
+    @cached_property
+    def keep_company(self) -> KeepCompany:
+        """The company's settings."""
+        from chalicelib.services.company import KeepCompany
+
+        return KeepCompany(settings_store=self.settings_store, journal=self.journal)
+
+    @cached_property
+    def find_payments(self) -> FindPayments:
+        """Payments and their SMS, for people."""
+        from chalicelib.services.find_payments import FindPayments
+
+        return FindPayments(payments=self.payments, devices=self.devices, messages=self.messages)
+
+    @cached_property
+    def passwords(self) -> StoredPasswords:
+        """Checks passwords against the staff table."""
+        from chalicelib.services.passwords import StoredPasswords
+
+        return StoredPasswords(staff=self.staff, clock=self.clock, journal=self.journal)
+
+    @cached_property
+    def log_in(self) -> LogIn:
+        """Log-ins and sessions."""
+        from chalicelib.services.staff import LogIn
+
+        return LogIn(
+            identities=self.passwords,
+            staff=self.staff,
+            sessions=self.sessions,
             clock=self.clock,
             journal=self.journal,
         )

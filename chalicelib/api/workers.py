@@ -19,16 +19,14 @@ if TYPE_CHECKING:
 
     from chalicelib.wiring import Wiring
 
-Handle = Callable[[Mapping[str, Any]], object]
+Handle = Callable[[Mapping[str, Any]], None]
 
 
 def settle(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
     """Settle each payment; after a failure, the later ones of the same group wait behind it."""
 
-    def handle(body: Mapping[str, Any]) -> object:
-        return wiring.settle.settle(
-            body["payment_id"], body["customer_id"], body["serial_number"]
-        )
+    def handle(body: Mapping[str, Any]) -> None:
+        wiring.settle.settle(body["payment_id"], body["customer_id"], body["serial_number"])
 
     return _each(event, wiring, handle)
 
@@ -36,9 +34,11 @@ def settle(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
 def vend(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
     """Take up each vend, if the function still has the time that its manufacturer may need."""
 
-    def handle(body: Mapping[str, Any]) -> object:
-        left = timedelta(milliseconds=event.context.get_remaining_time_in_millis())
-        return wiring.vend.vend(
+    context: Any = event.context
+
+    def handle(body: Mapping[str, Any]) -> None:
+        left = timedelta(milliseconds=context.get_remaining_time_in_millis())
+        wiring.vend.vend(
             body["payment_id"],
             body["number"],
             body["attempt"],
@@ -52,8 +52,8 @@ def vend(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
 def send_messages(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
     """Send each SMS."""
 
-    def handle(body: Mapping[str, Any]) -> object:
-        return wiring.notify.send(body["payment_id"], body["number"], body["customer_id"])
+    def handle(body: Mapping[str, Any]) -> None:
+        wiring.notify.send(body["payment_id"], body["number"], body["customer_id"])
 
     return _each(event, wiring, handle)
 

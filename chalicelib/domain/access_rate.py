@@ -115,17 +115,24 @@ class _Run:
 def _runs(
     device: DeviceAccount, tariffs: Mapping[int, Tariff], until_day: date, time_zone: ZoneInfo
 ) -> Iterator[_Run]:
-    """The fees due by ``until_day`` as runs, oldest first."""
-    previous: _Phase | None = None
+    """The fees due by ``until_day`` as runs, oldest first.
+
+    A stretch goes on over the phases that follow each other without a gap (another owner's time,
+    or a time without an access rate) and have the same period; else another one begins.
+    """
     first_day = date.min
+    period_days = 0
+    ends: datetime | None = None
     for phase in _phases(device, tariffs):
-        if phase.access_rate is not None:
-            if previous is None or not _continues(previous, phase):
-                first_day = local_day(phase.begins, time_zone)
-            run = _run(phase, phase.access_rate, first_day, until_day, time_zone)
-            if run.count > 0:
-                yield run
-        previous = phase
+        rate = phase.access_rate
+        if rate is None:
+            continue
+        if phase.begins != ends or rate.period_days != period_days:
+            first_day = local_day(phase.begins, time_zone)
+        period_days, ends = rate.period_days, phase.ends
+        run = _run(phase, rate, first_day, until_day, time_zone)
+        if run.count > 0:
+            yield run
 
 
 def _phases(device: DeviceAccount, tariffs: Mapping[int, Tariff]) -> Iterator[_Phase]:
@@ -141,16 +148,6 @@ def _phases(device: DeviceAccount, tariffs: Mapping[int, Tariff]) -> Iterator[_P
 
 def _within(tenure: Tenure, moment: datetime) -> bool:
     return tenure.since < moment and (tenure.until is None or moment < tenure.until)
-
-
-def _continues(previous: _Phase, phase: _Phase) -> bool:
-    """Whether the stretch goes on: no gap (another owner's time), and the same period."""
-    return (
-        previous.ends == phase.begins
-        and previous.access_rate is not None
-        and phase.access_rate is not None
-        and previous.access_rate.period_days == phase.access_rate.period_days
-    )
 
 
 def _run(

@@ -159,7 +159,8 @@ def allocate(
 
     ``vend_rules`` are of the paid device's ordinary vend (energy or time). With
     ``target_plan_id``, an appliance's plan, what is left after the debts pays that plan's next
-    instalments instead, and neither the device nor its rules are looked at.
+    instalments instead, and neither the device nor its rules are looked at; a target that is the
+    paid device's own plan is as paying the device.
 
     This splits whatever it is given; whether the payment is to be refused is asked in ``judge``.
 
@@ -169,7 +170,8 @@ def allocate(
     """
     split = _Split(account, amount_minor)
     split.clear(debts(account, moment, tariffs, rules))
-    if target_plan_id is not None:
+    own_plan = account.plan_of(serial_number)
+    if target_plan_id is not None and (own_plan is None or own_plan.plan_id != target_plan_id):
         split.pay_next_instalments(LineKind.APPLIANCE, target_plan_id, target_plan_id)
     elif _owned_device(account, serial_number).kind is Kind.METER:
         _buy_energy(split, serial_number, moment, tariffs, vend_rules)

@@ -91,8 +91,8 @@ class Token:
     vend: int
     serial_number: str
     kind: VendKind
-    units: Fraction | None
-    value: str | None
+    units: Fraction | None = None
+    value: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,9 @@ class Log:
 
     def event(self, what: str, **fields: Any) -> None:
         """Write one line: the time, what happened, and the fields, made safe to print."""
-        line = {"at": _text(datetime.now(UTC)), "event": what, **self._constant, **_safe(fields)}
-        print(json.dumps(line, ensure_ascii=False, separators=(",", ":")), flush=True)
+        own = {"at": _text(datetime.now(UTC)), "event": what, **self._constant}
+        # Our own fields come first and win. ASCII only: no content can break the line in two.
+        print(json.dumps({**own, **_safe(fields), **own}, separators=(",", ":")), flush=True)
 
 
 def mask_phone(phone: str) -> str:
@@ -82,6 +83,6 @@ def _text(value: Any) -> str:
         return value.isoformat()
     if isinstance(value, Enum):
         return str(value.value)
-    if isinstance(value, Fraction):
+    if isinstance(value, str | Fraction | BaseException):
         return str(value)
-    return str(value)
+    return f"<{type(value).__name__}>"  # a payment, say, would print its tokens

@@ -135,6 +135,9 @@ class Accept:
         if money_moved:
             judgement = replace(judgement, refusal=None)
         outcome = self._store(self._new_payment(claim, judgement))
+        if money_moved and _follows_refusal(outcome):
+            self._journal.event("accepted_after_refusal", payment_id=outcome.payment.payment_id)
+            self._journal.count("AcceptedAfterRefusal", channel=claim.channel)
         self._queue(outcome)
         return outcome
 
@@ -143,7 +146,7 @@ class Accept:
         judgement = self._judge(claim, before_money=True)
         if judgement.refusal is not None:
             return judgement.refusal
-        assert judgement.account is not None and judgement.allocation is not None
+        assert judgement.account and judgement.allocation  # noqa: S101 - what is not refused has both
         customer = self._customers.get(judgement.account.customer_id)
         return Quote(
             serial_number=claim.serial_number,
@@ -226,9 +229,6 @@ class Accept:
                 existing = self._payments.get(existing.payment_id) or existing
                 continue
             self._note(stored)
-            if stored.status is Status.RECEIVED:
-                self._journal.event("accepted_after_refusal", payment_id=stored.payment_id)
-                self._journal.count("AcceptedAfterRefusal", channel=stored.channel)
             return Accepted(stored)
         raise VersionConflict(payment.payment_id)
 
@@ -281,6 +281,11 @@ class Accept:
             self._journal.count("Refused", channel=payment.channel, reason=payment.reason or "")
         else:
             self._journal.count("Accepted", channel=payment.channel)
+
+
+def _follows_refusal(outcome: Accepted) -> bool:
+    """Whether this report is taken although we had said no to that reference before."""
+    return not outcome.repeated and any(e.what == "refused" for e in outcome.payment.events)
 
 
 def _same_refusal(existing: Payment, payment: Payment) -> bool:

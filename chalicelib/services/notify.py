@@ -51,10 +51,12 @@ class Notify:
         Raises:
             SmsFailed: the gateway did not take it; the message must come back.
         """
-        payment, before, customer = self._messages.view_for_sending(
-            payment_id, number, customer_id
-        )
+        payment, before, customer = self._messages.view_for_sending(payment_id, number, customer_id)
         if payment is None or number not in messages_due(payment):
+            return
+        if payment.customer_id != customer_id:
+            # The message is older than what a person has decided since.
+            self.send(payment_id, number, payment.customer_id)
             return
         if before is not None and before.state is not MessageState.QUEUED:
             return
@@ -91,9 +93,7 @@ class Notify:
         except SmsFailed:
             self._failed(message)
             return
-        self._messages.put(
-            replace(message, state=MessageState.SENT, sent_at=self._clock.now())
-        )
+        self._messages.put(replace(message, state=MessageState.SENT, sent_at=self._clock.now()))
         self._journal.event(
             "message_sent", payment_id=message.payment_id, number=message.number, to=message.to
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from math import floor
 
 from chalicelib.domain.account import Account
 from chalicelib.domain.allocation import Line, LineKind, VendKind
@@ -17,11 +18,11 @@ from chalicelib.domain.payment import (
     VendState,
     messages_due,
     released,
-    unfinished,
     vend_again,
     vend_done,
     vend_void,
 )
+from chalicelib.services.follow_up import queue_what_follows
 from chalicelib.services.ports import (
     Accounts,
     Clock,
@@ -148,6 +149,10 @@ class Resolve:
 
         New lines take the old ones back, the carry that the vends had used returns, and the
         account moves one version on, in one transaction with the payment.
+
+        Raises:
+            PaymentNotFound, NotHeld: see there.
+            FieldError: on ``outcome``: no vend of it can become credit.
         """
         for _ in range(WRITES_MAX):
             payment = self._held(payment_id)
@@ -155,6 +160,8 @@ class Resolve:
             if payment.settled_at is None or account is None:
                 raise FieldError("outcome", "nothing was settled that could become credit")
             troubled = _chosen(payment, None)
+            if not troubled:
+                raise FieldError("outcome", "no vend of it waits for a person")
             after, account_after = _turned_into_credit(payment, account, troubled)
             for vend in troubled:
                 after = vend_void(after, vend.number, self._clock.now(), closed=True)
@@ -183,9 +190,7 @@ class Resolve:
             device = self._devices.get(serial_number)
             if device is None or device.customer_id is None:
                 raise FieldError("serial_number", "no device of a customer", "unknown_device")
-            assigned = replace(
-                payment, serial_number=serial_number, customer_id=device.customer_id
-            )
+            assigned = replace(payment, serial_number=serial_number, customer_id=device.customer_id)
             return released(assigned, self._clock.now())
 
         return self._write(payment_id, "resolved_assign", actor, reason, change)
@@ -244,15 +249,8 @@ class Resolve:
 
     def _queue(self, payment: Payment) -> None:
         if payment.status is Status.RECEIVED:
-            self._queues.settle(
-                payment, deduplication=f"{payment.payment_id}.r{payment.revision}"
-            )
-        for vend in unfinished(payment.vends):
-            self._queues.vend(
-                payment.payment_id, vend.number, vend.attempts + 1, vend.manufacturer
-            )
-        for number in messages_due(payment):
-            self._queues.message(payment.payment_id, number, payment.customer_id)
+            self._queues.settle(payment, deduplication=f"{payment.payment_id}.r{payment.revision}")
+        queue_what_follows(self._queues, payment, self._clock.now())
 
     def _judged_anew(self, payment: Payment) -> Payment:
         """Who owns the device now is who the payment is for, once a person lets it go on."""
@@ -297,7 +295,9 @@ def _chosen(payment: Payment, number: int | None) -> tuple[Vend, ...]:
 def _the_one(payment: Payment, number: int | None, states: set[VendState]) -> Vend:
     """The one vend in one of those states that is meant."""
     chosen = [v for v in _chosen(payment, number) if v.state in states]
-    if len(chosen) != 1:
+    if not chosen:
+        raise FieldError("vend", "no vend of it is in such a state")
+    if len(chosen) > 1:
         raise FieldError("vend", "name the vend that is meant")
     return chosen[0]
 
@@ -309,7 +309,8 @@ def _turned_into_credit(
 
     What a vend cost came from its share of the line and from the carry; both go back to where
     they came from. Where the rest of that line, left as carry, has been used since, only what
-    remains becomes credit. Exact: money out of the vend = credit + change of the carry.
+    remains becomes credit. A device that has left the account has no carry to go back to, so
+    all becomes credit. Exact: money out of the vend = credit + change of the carry.
     """
     lines = list(payment.lines)
     for vend in vends:
@@ -333,8 +334,8 @@ def _money_back(account: Account, vend: Vend) -> tuple[Account, int]:
         raise FieldError("outcome", f"a {vend.kind.value} token cannot be turned into credit")
     record = account.device(vend.serial_number)
     if record is None:
-        raise FieldError("outcome", "the device has left the account")
+        return account, floor(vend.cost_minor)
     pool = record.carry_minor + vend.cost_minor
-    amount_minor = min(vend.money_minor, pool.numerator // pool.denominator)
+    amount_minor = min(vend.money_minor, floor(pool)) if record.owned else floor(pool)
     changed = replace(record, carry_minor=pool - amount_minor)
     return account.with_device(changed), amount_minor

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from chalicelib.domain.account import Account
 from chalicelib.domain.allocation import Allocation, VendIntent, allocate
-from chalicelib.domain.errors import InvariantBroken
+from chalicelib.domain.errors import InvariantBroken, Refusal
 from chalicelib.domain.judge import device_refusal
 from chalicelib.domain.payment import (
     Payment,
@@ -22,11 +22,10 @@ from chalicelib.domain.payment import (
     Vend,
     VendState,
     held,
-    messages_due,
     settled,
-    unfinished,
 )
 from chalicelib.services.accept import rules_of, tariff_ids_of, vend_rules_of
+from chalicelib.services.follow_up import queue_what_follows
 from chalicelib.services.ports import (
     Catalogue,
     Clock,
@@ -94,29 +93,24 @@ class Settle:
                 self._journal.event("payment_missing", payment_id=payment_id)
                 return None
             if payment.status is Status.RECEIVED:
+                if (payment.customer_id, payment.serial_number) != (customer_id, serial_number):
+                    # The message is older than what a person has decided since.
+                    customer_id, serial_number = payment.customer_id, payment.serial_number
+                    continue
                 try:
                     payment = self._write(payment, view.account, view.device)
                 except VersionConflict:
                     self._pause(random.uniform(0, 0.05 * 2**round_number))  # noqa: S311 - jitter
                     continue
-            self.queue_what_follows(payment)
+            queue_what_follows(self._queues, payment, self._clock.now())
             return payment
         raise VersionConflict(payment_id)
 
-    def queue_what_follows(self, payment: Payment) -> None:
-        """Queue every open vend and every SMS that is due. Repeating it has no further effect."""
-        for vend in unfinished(payment.vends):
-            self._queues.vend(
-                payment.payment_id, vend.number, vend.attempts + 1, vend.manufacturer
-            )
-        for number in messages_due(payment):
-            self._queues.message(payment.payment_id, number, payment.customer_id)
-
     def _write(self, payment: Payment, account: Account | None, device: Device | None) -> Payment:
-        reason = _why_not(payment, account, device)
+        reason = self._why_not(payment, account, device)
         if reason is not None:
             return self._hold(payment, reason)
-        assert account is not None and device is not None
+        assert account and device  # noqa: S101 - or there would be a reason
         allocation = self._allocate(payment, account, device)
         try:
             made = self._make(allocation, device)
@@ -133,6 +127,22 @@ class Settle:
         stored = self._payments.settle(after, made.account, allocation.ended_plans)
         self._note(stored)
         return stored
+
+    def _why_not(
+        self, payment: Payment, account: Account | None, device: Device | None
+    ) -> str | None:
+        """Why money that has moved cannot be settled: it is not ours to count, or its serial is
+        not (or no longer) valid."""
+        if payment.currency != self._catalogue.settings().currency:
+            return Refusal.WRONG_CURRENCY.value
+        if device is None:
+            return Refusal.UNKNOWN_DEVICE.value
+        if device.customer_id is None:
+            return Refusal.DEVICE_UNASSIGNED.value
+        if device.customer_id != payment.customer_id or account is None:
+            return "device_moved"
+        refusal = device_refusal(account, device.serial_number)
+        return refusal.value if refusal else None
 
     def _allocate(self, payment: Payment, account: Account, device: Device) -> Allocation:
         return allocate(
@@ -183,18 +193,6 @@ class Settle:
             account_version=payment.account_versions[-1],
         )
         self._journal.count("Settled", channel=payment.channel)
-
-
-def _why_not(payment: Payment, account: Account | None, device: Device | None) -> str | None:
-    """Why money that has moved cannot be settled: its serial is not (or no longer) valid."""
-    if device is None:
-        return "unknown_device"
-    if device.customer_id is None:
-        return "device_unassigned"
-    if device.customer_id != payment.customer_id or account is None:
-        return "device_moved"
-    refusal = device_refusal(account, device.serial_number)
-    return refusal.value if refusal else None
 
 
 def _intended(number: int, intent: VendIntent, device: Device) -> Vend:

@@ -5,7 +5,8 @@ Lost messages, crashed functions and emptied dead-letter queues are all healed h
 
 from __future__ import annotations
 
-from chalicelib.domain.payment import FINAL, Payment, Status, messages_due, swept, unfinished
+from chalicelib.domain.payment import Payment, Status, swept
+from chalicelib.services.follow_up import queue_what_follows
 from chalicelib.services.ports import (
     Clock,
     Journal,
@@ -35,9 +36,18 @@ class Sweep:
         looked_at = 0
         for shard in range(OPEN_SHARDS):
             for payment_id in self._payments.due(shard, until, PAYMENTS_PER_SHARD_MAX):
-                looked_at += self._sweep_one(payment_id)
+                looked_at += self._sweep_apart(payment_id)
         self._journal.count("Swept", looked_at)
         return looked_at
+
+    def _sweep_apart(self, payment_id: str) -> int:
+        """Look at one payment; whatever goes wrong, those behind it are not to wait for ever."""
+        try:
+            return self._sweep_one(payment_id)
+        except Exception as error:
+            self._journal.event("sweep_failed", payment_id=payment_id, error=type(error).__name__)
+            self._journal.count("SweepFailures")
+            return 0
 
     def _sweep_one(self, payment_id: str) -> int:
         payment = self._payments.get(payment_id)
@@ -61,13 +71,5 @@ class Sweep:
             age_seconds=int(age.total_seconds()),
         )
         if payment.status is Status.RECEIVED:
-            self._queues.settle(
-                payment, deduplication=f"{payment.payment_id}.{payment.sweeps}"
-            )
-        for vend in unfinished(payment.vends):
-            self._queues.vend(
-                payment.payment_id, vend.number, vend.attempts + 1, vend.manufacturer
-            )
-        if payment.status not in FINAL:
-            for number in messages_due(payment):
-                self._queues.message(payment.payment_id, number, payment.customer_id)
+            self._queues.settle(payment, deduplication=f"{payment.payment_id}.{payment.sweeps}")
+        queue_what_follows(self._queues, payment, self._clock.now())

@@ -7,6 +7,9 @@ outcome is unknown and lets the manufacturer's recovery class decide.
 
 from __future__ import annotations
 
+import random
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,13 +24,16 @@ from chalicelib.domain.payment import (
     vend_refused,
     vend_uncertain,
 )
+from chalicelib.services.follow_up import queue_vend
 from chalicelib.services.ports import (
     Clock,
     Journal,
     Manufacturers,
+    OutcomeUnknown,
     Payments,
     Queues,
     SecretMissing,
+    TryAgain,
     Vendor,
     VendorUnreachable,
     VendRefused,
@@ -37,7 +43,7 @@ from chalicelib.services.ports import (
 
 WRITES_MAX = 8
 UNREACHABLE_MAX = 6
-DELAY_SECONDS_MAX = 900
+RETRY_SECONDS_MAX = 900
 LEASE_MARGIN = timedelta(seconds=10)
 
 
@@ -84,12 +90,14 @@ class VendTokens:
         queues: Queues,
         clock: Clock,
         journal: Journal,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._payments = payments
         self._manufacturers = manufacturers
         self._queues = queues
         self._clock = clock
         self._journal = journal
+        self._pause = pause
 
     def vend(
         self, payment_id: str, number: int, attempt: int, manufacturer: str, deadline: datetime
@@ -113,7 +121,7 @@ class VendTokens:
 
     def _vendor(self, key: str) -> Vendor:
         module = self._manufacturers.get(key)
-        assert not module.manufacturer.local, f"{key} makes its tokens at settlement"
+        assert not module.manufacturer.local, key  # noqa: S101 - those vend at settlement
         return module  # type: ignore[return-value]
 
     # --- the call and its answer ------------------------------------------------------------
@@ -135,52 +143,63 @@ class VendTokens:
             value = vendor.vend(payment.payment_id, vend)
         except VendRefused as refused:
             return _Answer(VendState.REFUSED, reason=refused.code)
-        except (VendorUnreachable, SecretMissing) as unsent:
-            retry_at = self._retry_at(vend.attempts)
-            return _Answer(VendState.REFUSED, reason=unsent.code, retry_at=retry_at)
+        except VendorUnreachable as unsent:
+            return self._unsent(vend, unsent.code)
+        except SecretMissing:
+            return self._unsent(vend, "credentials_missing")
         except VendUncertain as uncertain:
             return _Answer(VendState.UNCERTAIN, reason=uncertain.detail)
         return _Answer(VendState.DONE, value=value)
+
+    def _unsent(self, vend: Vend, reason: str) -> _Answer:
+        retry_at = self._retry_at(vend.attempts)
+        return _Answer(VendState.REFUSED, reason=reason, retry_at=retry_at)
 
     def _retry_at(self, attempts: int) -> datetime | None:
         """When a vend that was certainly not sent is tried again; ``None`` after the last try."""
         if attempts >= UNREACHABLE_MAX:
             return None
-        seconds = min(30 * 2 ** (attempts - 1), DELAY_SECONDS_MAX)
+        seconds = min(30 * 2 ** (attempts - 1), RETRY_SECONDS_MAX)
         return self._clock.now() + timedelta(seconds=seconds)
 
-    def _write_answer(
-        self, payment: Payment, number: int, attempt: int, answer: _Answer
-    ) -> None:
-        """Write the answer of attempt n, unless the vend has been resolved otherwise meanwhile."""
-        for _ in range(WRITES_MAX):
-            if not _still_awaits(payment.vend(number), attempt):
-                self._note_late(payment, number)
-                return
+    def _write_answer(self, payment: Payment, number: int, attempt: int, answer: _Answer) -> None:
+        """Write the answer of attempt n, unless the vend has been resolved otherwise meanwhile.
+
+        It may be a token that only this process has, so a store that is busy, or does not say
+        whether it wrote, is asked again before the token is given up for a person to find.
+        """
+        for round_number in range(WRITES_MAX):
             try:
-                stored = self._payments.save(
-                    answer.applied_to(payment, number, self._clock.now())
-                )
-            except VersionConflict:
-                payment = self._reload(payment)
-                if not answer.is_in(payment, number):
-                    continue
-                stored = payment
-            self._after(stored, number)
+                if round_number:
+                    payment = self._payments.get(payment.payment_id) or payment
+                stored = self._with_answer(payment, number, attempt, answer)
+            except (VersionConflict, TryAgain, OutcomeUnknown):
+                self._pause(random.uniform(0, 0.05 * 2**round_number))  # noqa: S311 - jitter
+                continue
+            if stored is not None:
+                self._after(stored, number)
             return
-        raise VersionConflict(payment.payment_id)
+        raise TryAgain(payment.payment_id)
+
+    def _with_answer(
+        self, payment: Payment, number: int, attempt: int, answer: _Answer
+    ) -> Payment | None:
+        """The payment with that answer, written now or before; ``None``: it came too late."""
+        if answer.is_in(payment, number):
+            return payment
+        if _still_awaits(payment.vend(number), attempt):
+            return self._payments.save(answer.applied_to(payment, number, self._clock.now()))
+        if answer.state is not VendState.UNCERTAIN:  # else it says nothing
+            self._note_late(payment, number)
+        return None
 
     def _note_late(self, payment: Payment, number: int) -> None:
         """An answer to a vend that a person has resolved: an event and an alarm, no SMS."""
         self._journal.event("late_answer", payment_id=payment.payment_id, vend=number)
         self._journal.count("LateAnswers", manufacturer=payment.vend(number).manufacturer)
-        for _ in range(WRITES_MAX):
-            noted = payment.with_event(self._clock.now(), "late_answer", reason=f"vend {number}")
-            try:
-                self._payments.save(noted)
-                return
-            except VersionConflict:
-                payment = self._reload(payment)
+        self._payments.save(
+            payment.with_event(self._clock.now(), "late_answer", reason=f"vend {number}")
+        )
 
     def _after(self, payment: Payment, number: int) -> None:
         """Queue what the answer calls for."""
@@ -192,13 +211,15 @@ class VendTokens:
             attempt=vend.attempts,
             status=payment.status.value,
         )
-        self._journal.count(
-            "Vends", manufacturer=vend.manufacturer, outcome=vend.state.value
-        )
+        self._journal.count("Vends", manufacturer=vend.manufacturer, outcome=vend.state.value)
         if payment.status is Status.HELD:
             self._journal.count("Held", reason=payment.reason or "")
+        self._queue_what_follows(payment, vend)
+
+    def _queue_what_follows(self, payment: Payment, vend: Vend) -> None:
+        """Of this vend only: the others have messages of their own."""
         if vend.retry_at is not None:
-            self._queue_later(payment, vend, vend.retry_at)
+            queue_vend(self._queues, payment.payment_id, vend, self._clock.now())
         self._queue_message(payment, vend)
 
     def _queue_message(self, payment: Payment, vend: Vend) -> None:
@@ -222,26 +243,16 @@ class VendTokens:
         if vend.state is VendState.CALLING:
             self._found_calling(payment, vend)
         else:
-            self._queue_message(payment, vend)
+            self._queue_what_follows(payment, vend)
 
     def _found_calling(self, payment: Payment, vend: Vend) -> None:
         """Another worker has it: while its lease runs, come back later; after it, nobody knows."""
         now = self._clock.now()
         if vend.lease_until is not None and now <= vend.lease_until:
-            self._queue_later(payment, vend, vend.lease_until + timedelta(seconds=1))
+            queue_vend(self._queues, payment.payment_id, vend, now)
             return
         unknown = _Answer(VendState.UNCERTAIN, reason="no answer was recorded")
         self._write_answer(payment, vend.number, vend.attempts, unknown)
-
-    def _queue_later(self, payment: Payment, vend: Vend, at: datetime) -> None:
-        wait = at - self._clock.now()
-        seconds = max(0, min(-(-wait // timedelta(seconds=1)), DELAY_SECONDS_MAX))
-        self._queues.vend(
-            payment.payment_id, vend.number, vend.attempts + 1, vend.manufacturer, seconds
-        )
-
-    def _reload(self, payment: Payment) -> Payment:
-        return self._payments.get(payment.payment_id) or payment
 
 
 def _still_awaits(vend: Vend, attempt: int) -> bool:

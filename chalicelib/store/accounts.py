@@ -9,6 +9,7 @@ from chalicelib.domain.payment import Payment
 from chalicelib.domain.plan import Plan
 from chalicelib.services.ports import ConditionFailed, Device, Entry, VersionConflict
 from chalicelib.store.devices import as_read, next_revision_of_device
+from chalicelib.store.dynamodb import find
 from chalicelib.store.models import (
     AccountRow,
     DeviceRow,
@@ -18,7 +19,6 @@ from chalicelib.store.models import (
     PaymentRow,
 )
 from chalicelib.store.payments import next_revision, one_version_behind, unchanged
-from chalicelib.store.requests import find
 from chalicelib.store.transaction import Transaction, WritesRefused
 
 

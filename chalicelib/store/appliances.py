@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from chalicelib.services.ports import Appliance, ApplianceKind, DefaultPlan, NameTaken, Page
 from chalicelib.store.cursors import Listing
+from chalicelib.store.dynamodb import find
 from chalicelib.store.models import ApplianceRow
 from chalicelib.store.names import hold_name
 from chalicelib.store.numbers import next_number
-from chalicelib.store.requests import find
 from chalicelib.store.transaction import Transaction, WritesRefused
 
 _LIST = "appliance"

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.tariff import Tariff
 from chalicelib.services.ports import Clock, Settings, SettingsStore
+from chalicelib.store.dynamodb import find_all
 from chalicelib.store.models import TariffRow
-from chalicelib.store.requests import find_all
 
 KEPT_FOR = timedelta(seconds=30)
 

@@ -15,7 +15,7 @@ from pynamodb.constants import NUMBER
 
 from chalicelib.services.ports import InvalidCursor
 from chalicelib.store.connection import Table
-from chalicelib.store.requests import reading
+from chalicelib.store.dynamodb import reading
 
 M = TypeVar("M", bound=Table)
 

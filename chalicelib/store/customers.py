@@ -18,10 +18,10 @@ from chalicelib.services.ports import (
 from chalicelib.store.accounts import put_ended_plans, put_entry, put_guard
 from chalicelib.store.cursors import Listing
 from chalicelib.store.devices import as_read, next_revision_of_device
+from chalicelib.store.dynamodb import ConditionUnmet, find, put
 from chalicelib.store.models import AccountRow, CustomerRow, DeviceRow, GuardRow, folded
 from chalicelib.store.numbers import next_number
 from chalicelib.store.payments import one_version_behind
-from chalicelib.store.requests import ConditionUnmet, find, put
 from chalicelib.store.sites import count_children
 from chalicelib.store.transaction import Transaction, WritesRefused
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pynamodb.expressions.condition import Condition
 
 from chalicelib.services.ports import Device
+from chalicelib.store.dynamodb import find, reading
 from chalicelib.store.models import DeviceRow
-from chalicelib.store.requests import find, reading
 
 
 class DynamoDevices:

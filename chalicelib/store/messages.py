@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from chalicelib.domain.payment import Payment
 from chalicelib.services.ports import Customer, Message
+from chalicelib.store.dynamodb import find_all, put, reading
 from chalicelib.store.models import CustomerRow, MessageRow, PaymentRow
-from chalicelib.store.requests import find_all, put, reading
 
 
 class DynamoMessages:

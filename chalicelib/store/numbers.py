@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from chalicelib.store.dynamodb import writing
 from chalicelib.store.models import CounterRow
-from chalicelib.store.requests import writing
 
 
 def next_number(counter: str) -> int:

@@ -22,15 +22,7 @@ from chalicelib.domain.plan import Plan
 from chalicelib.services.ports import AlreadyThere, Page, SettlementView, VersionConflict
 from chalicelib.store.attributes import MomentAttribute
 from chalicelib.store.cursors import Listing, decoded, encoded
-from chalicelib.store.models import (
-    OPEN_SHARDS,
-    AccountRow,
-    DeviceRow,
-    EndedPlanRow,
-    PaymentRow,
-    open_shard,
-)
-from chalicelib.store.requests import (
+from chalicelib.store.dynamodb import (
     BATCH_MAX,
     ConditionUnmet,
     find,
@@ -38,6 +30,14 @@ from chalicelib.store.requests import (
     put,
     reading,
     writing,
+)
+from chalicelib.store.models import (
+    OPEN_SHARDS,
+    AccountRow,
+    DeviceRow,
+    EndedPlanRow,
+    PaymentRow,
+    open_shard,
 )
 from chalicelib.store.transaction import Transaction, WritesRefused
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chalicelib.services.ports import Settings, VersionConflict
+from chalicelib.store.dynamodb import ConditionUnmet, find, put
 from chalicelib.store.models import GuardRow, SettingsRow
-from chalicelib.store.requests import ConditionUnmet, find, put
 
 _ROW = "company"
 _MONEY_FIXED = "money_fixed"

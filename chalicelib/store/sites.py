@@ -15,10 +15,10 @@ from chalicelib.services.ports import (
     VersionConflict,
 )
 from chalicelib.store.cursors import Listing
+from chalicelib.store.dynamodb import find
 from chalicelib.store.models import SiteRow, site_key
 from chalicelib.store.names import hold_name, release_name, rename
 from chalicelib.store.numbers import next_number
-from chalicelib.store.requests import find
 from chalicelib.store.transaction import Transaction, WritesRefused
 
 _BY_KIND = Listing("sites", SiteRow.by_list.query, SiteRow.list, (SiteRow.site_id,))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chalicelib.services.ports import NameTaken, Session, StaffMember, VersionConflict
+from chalicelib.store.dynamodb import ConditionUnmet, delete, find, put
 from chalicelib.store.models import SessionRow, StaffRow
-from chalicelib.store.requests import ConditionUnmet, delete, find, put
 
 
 class DynamoStaff:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from chalicelib.domain.tariff import Rate, Tariff
 from chalicelib.services.ports import NameTaken, Page, VersionConflict
 from chalicelib.store.cursors import Listing
+from chalicelib.store.dynamodb import find
 from chalicelib.store.models import TariffRow
 from chalicelib.store.names import hold_name, rename
 from chalicelib.store.numbers import next_number
-from chalicelib.store.requests import find
 from chalicelib.store.transaction import Transaction, WritesRefused
 
 _LIST = "tariff"
@@ -51,7 +51,8 @@ class DynamoTariffs:
         Raises:
             NameTaken, VersionConflict, TryAgain, OutcomeUnknown: see there.
         """
-        as_read = (TariffRow.name == before.name) & (TariffRow.rates == before.rates)
+        same_rates = TariffRow.rates == list(before.rates)  # PynamoDB knows lists, not tuples
+        as_read = (TariffRow.name == before.name) & same_rates
         transaction = Transaction()
         transaction.put("tariff", TariffRow.of(after), as_read)
         rename(transaction, _LIST, before.name, after.name, str(before.tariff_id))

@@ -17,7 +17,7 @@ from pynamodb.models import Model
 from chalicelib.domain.errors import MwangaError
 from chalicelib.services.ports import OutcomeUnknown, TryAgain
 from chalicelib.store.connection import connection
-from chalicelib.store.requests import Busy, cause_of, patiently, translated
+from chalicelib.store.dynamodb import Busy, cause_of, patiently, translated
 
 _BUSY_REASONS = frozenset(
     {"ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"}

@@ -1,0 +1,101 @@
+"""Devices: show them, sell them, and change what they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalicelib.api.models import (
+    DeviceOwnerBody,
+    DeviceTariffBody,
+    PlanTermsBody,
+    TechnicalBody,
+)
+from chalicelib.api.routes import STAFF, Answer, Call, Routes, created, ok
+from chalicelib.api.shapes import DeviceShape, PlanShape
+from chalicelib.api.terms import terms_of
+from chalicelib.channels.interface import NotFound
+from chalicelib.domain.errors import FieldError, InvalidSerial
+from chalicelib.domain.serial import normalise_serial
+from chalicelib.services.staff import Role
+
+routes = Routes()
+
+OFFICE = (Role.OFFICE,)
+
+
+@routes.route("GET", "/devices/{serial_number}", roles=STAFF, answers={200: DeviceShape})
+def show_device(call: Call[None]) -> Answer:
+    """Show a device, with its last plan."""
+    return ok(call.shapes.device(call.wiring.keep_devices.view(_serial_number(call))))
+
+
+@routes.route(
+    "POST",
+    "/devices/{serial_number}/plan",
+    roles=OFFICE,
+    body=PlanTermsBody,
+    answers={201: PlanShape},
+)
+def sell_device(call: Call[PlanTermsBody]) -> Answer:
+    """Sell an SHS or e-bike that has no open plan to its owner, for the first time or again."""
+    terms = terms_of(call.body, call.amounts)
+    plan = call.wiring.sell_plans.sell_device(_serial_number(call), terms, actor=call.actor)
+    return created(call.shapes.plan(plan))
+
+
+@routes.route(
+    "PUT",
+    "/devices/{serial_number}/technical",
+    roles=OFFICE,
+    body=TechnicalBody,
+    answers={200: DeviceShape},
+)
+def enter_technical(call: Call[TechnicalBody]) -> Answer:
+    """Enter what the manufacturer needs of a device. It is never shown again."""
+    technical = call.body.model_extra or {}
+    try:
+        view = call.wiring.keep_devices.enter_technical(
+            _serial_number(call), technical, actor=call.actor
+        )
+    except FieldError as wrong:  # here the body itself is what is below ``technical`` elsewhere
+        field = wrong.field.removeprefix("technical.")
+        raise FieldError(field, wrong.detail, wrong.code) from wrong
+    return ok(call.shapes.device(view))
+
+
+@routes.route(
+    "PUT",
+    "/devices/{serial_number}/owner",
+    roles=OFFICE,
+    body=DeviceOwnerBody,
+    answers={200: DeviceShape},
+)
+def change_owner(call: Call[DeviceOwnerBody]) -> Answer:
+    """Give a device without an open plan to another customer, or to nobody."""
+    view = call.wiring.keep_devices.change_owner(
+        _serial_number(call), call.body.customer_id, reason=call.body.reason, actor=call.actor
+    )
+    return ok(call.shapes.device(view))
+
+
+@routes.route(
+    "PUT",
+    "/devices/{serial_number}/tariff",
+    roles=OFFICE,
+    body=DeviceTariffBody,
+    answers={200: DeviceShape},
+)
+def change_device_tariff(call: Call[DeviceTariffBody]) -> Answer:
+    """Put a meter under another tariff."""
+    view = call.wiring.keep_devices.change_tariff(
+        _serial_number(call), call.body.tariff_id, actor=call.actor
+    )
+    return ok(call.shapes.device(view))
+
+
+def _serial_number(call: Call[Any]) -> str:
+    """The serial number in the path; what can be none is nobody's."""
+    try:
+        return normalise_serial(call.path["serial_number"])
+    except InvalidSerial:
+        raise NotFound("there is no such device") from None

@@ -1,0 +1,267 @@
+"""What our own routes take: unknown fields are refused, and nothing is converted on the way.
+
+Amounts are typed as "anything": whatever is not an amount's text is told as ``invalid_amount`` by
+whoever reads it. Models are built when they are first used, so that a cold start pays for one.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+    r"(Z|[+-][0-9]{2}:[0-9]{2})",
+    re.ASCII,
+)
+
+
+def read_day(value: object) -> date:
+    """A day as it is written: ``2026-01-08``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, str) or _DAY.fullmatch(value) is None:
+        raise ValueError("must be a day such as 2026-01-08")
+    return date.fromisoformat(value)
+
+
+def _read_time(value: object) -> datetime:
+    if not isinstance(value, str) or _TIME.fullmatch(value) is None:
+        raise ValueError("must be a time with its zone, such as 2026-01-08T12:00:00Z")
+    return datetime.fromisoformat(value)
+
+
+AmountText = Annotated[
+    Any,
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$", "examples": ["1500.00"]}),
+]
+Day = Annotated[
+    date, BeforeValidator(read_day), WithJsonSchema({"type": "string", "format": "date"})
+]
+Time = Annotated[
+    datetime,
+    BeforeValidator(_read_time),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+Id = Annotated[int, Field(ge=1, le=10**12)]
+Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=r"\S")]
+Every = Literal["week", "month"]
+
+
+class Model(BaseModel):
+    """The base of all: strict, closed, and built late."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, defer_build=True, hide_input_in_errors=True
+    )
+
+
+# --- staff ------------------------------------------------------------------------------------
+
+
+class LogInBody(Model):
+    """An e-mail and its password."""
+
+    email: Annotated[str, Field(max_length=254)]
+    password: Annotated[str, Field(max_length=200)]
+
+
+class PasswordBody(LogInBody):
+    """The answer to the first log-in's challenge: a password of one's own."""
+
+    new_password: Annotated[str, Field(max_length=200)]
+
+
+# --- reference data ---------------------------------------------------------------------------
+
+
+class ClusterBody(Model):
+    """A cluster."""
+
+    name: Text
+
+
+class MiniGridBody(Model):
+    """A mini-grid of a cluster."""
+
+    name: Text
+    cluster_id: Id
+
+
+class VillageBody(Model):
+    """A village of a mini-grid."""
+
+    name: Text
+    mini_grid_id: Id
+
+
+class AccessRateBody(Model):
+    """A subscription fee every ``period_days`` days."""
+
+    amount: AmountText
+    period_days: Annotated[int, Field(ge=1, le=3660)]
+
+
+class TariffBody(Model):
+    """A tariff. A change takes effect at ``effective_from``, by default 60 seconds from now."""
+
+    name: Text
+    price_per_kwh: AmountText
+    access_rate: AccessRateBody | None = None
+    minimum_purchase: AmountText = None
+    effective_from: Time | None = None
+
+
+class DefaultPlanBody(Model):
+    """How an appliance is usually paid off: a number of instalments, or an amount for each."""
+
+    down_payment: AmountText = None
+    instalments: Annotated[int, Field(ge=1, le=600)] | None = None
+    instalment_amount: AmountText = None
+    every: Every
+    first_due_after_days: Annotated[int, Field(ge=0, le=3660)]
+
+
+class ApplianceBody(Model):
+    """Something that is sold on plans."""
+
+    name: Text
+    kind: Literal["appliance", "shs", "e_bike"]
+    price: AmountText
+    default_plan: DefaultPlanBody | None = None
+
+
+# --- customers, devices, plans ----------------------------------------------------------------
+
+
+class PlanTermsBody(Model):
+    """The terms of a plan: a number of instalments, or an amount for each."""
+
+    total: AmountText
+    down_payment: AmountText = None
+    already_paid: AmountText = None
+    instalments: Annotated[int, Field(le=10**9)] | None = None
+    instalment_amount: AmountText = None
+    every: Every
+    first_due: Day
+
+
+class CustomerPlanBody(PlanTermsBody):
+    """The sale of an appliance, or of something of that name."""
+
+    appliance_id: Id | None = None
+    name: Text | None = None
+
+
+class CustomerBody(Model):
+    """A customer."""
+
+    name: Text
+    surname: Text
+    phone: Text
+    village_id: Id
+
+
+class OwnerBody(Model):
+    """The owner of a new device: a person, or the id of a customer."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["customer_id"]},
+                {"required": ["name", "surname", "phone", "village_id"]},
+            ]
+        }
+    )
+
+    customer_id: Text | None = None
+    name: Text | None = None
+    surname: Text | None = None
+    phone: Text | None = None
+    village_id: Id | None = None
+
+
+class NewDeviceBody(Model):
+    """A new device. ``technical`` is what its manufacturer needs."""
+
+    serial_number: Text
+    manufacturer: Text
+    village_id: Id | None = None
+    tariff_id: Id | None = None
+    appliance_id: Id | None = None
+    plan: PlanTermsBody | None = None
+    technical: dict[str, Any] | None = None
+
+
+class RegistrationBody(Model):
+    """A customer and a device, registered together."""
+
+    customer: OwnerBody
+    device: NewDeviceBody
+    registered_on: Day | None = None
+
+
+class DeviceOwnerBody(Model):
+    """The new owner of a device; null for nobody."""
+
+    customer_id: Text | None
+    reason: Reason
+
+
+class DeviceTariffBody(Model):
+    """The new tariff of a meter."""
+
+    tariff_id: Id
+
+
+class TechnicalBody(Model):
+    """What the manufacturer needs of a device; the manufacturer says which fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+# --- payments ---------------------------------------------------------------------------------
+
+
+class RetryBody(Model):
+    """Why a held payment is tried again. An uncertain vend needs ``not_issued``."""
+
+    reason: Reason
+    vend: Id | None = None
+    not_issued: bool = False
+
+
+class ResolveBody(Model):
+    """What became of a held payment."""
+
+    reason: Reason
+    outcome: Literal["token", "not_issued", "credit", "assign"]
+    vend: Id | None = None
+    token: Text | None = None
+    units: Text | None = None
+    serial_number: Text | None = None
+
+
+# --- settings ---------------------------------------------------------------------------------
+
+
+class SettingsBody(Model):
+    """The company's settings; what is left out gets its default."""
+
+    company: Text
+    country: Text
+    currency: Text
+    time_zone: Text
+    languages: Annotated[list[Text], Field(max_length=10)] = ["en"]
+    own_arrears: Literal["debt", "activation"] = "debt"
+    grace_days: Annotated[int, Field(ge=0, le=366)] = 0
+    late_payment_hours: Annotated[int, Field(ge=0, le=8784)] = 72
+    refund_after_minutes: Annotated[int, Field(ge=0, le=44640)] = 15
+    maximum_amount: AmountText = None

@@ -1,0 +1,677 @@
+"""The shapes of what we answer, and how they are made of what the services answer.
+
+Amounts are decimal strings in major units, times ISO 8601 in UTC, days ``YYYY-MM-DD``. The
+``TypedDict`` classes are the contract; the description of the API is generated from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from fractions import Fraction
+from typing import Generic, Literal, NotRequired, TypeVar
+
+from typing_extensions import TypedDict  # pydantic cannot describe the other one before 3.12
+
+from chalicelib.domain.account import DeviceAccount, Kind
+from chalicelib.domain.allocation import Debt, Line, VendIntent, VendKind
+from chalicelib.domain.money import (
+    Currency,
+    format_exact,
+    format_minor,
+    format_price,
+    format_units,
+    fraction_text,
+)
+from chalicelib.domain.payment import Event, Payment, Token, Vend
+from chalicelib.domain.plan import Instalment, Plan
+from chalicelib.domain.schedule import overdue_instalments, schedule
+from chalicelib.domain.tariff import Tariff
+from chalicelib.services.accept import Quote, rules_of
+from chalicelib.services.account_view import AccountView
+from chalicelib.services.currencies import currency_of
+from chalicelib.services.devices import DeviceView
+from chalicelib.services.ports import (
+    Appliance,
+    Customer,
+    DefaultPlan,
+    Manufacturer,
+    Message,
+    Settings,
+    Site,
+)
+from chalicelib.services.sites import PARENT_FIELD
+from chalicelib.services.staff import LoggedIn
+
+T = TypeVar("T")
+Unit = Literal["kWh", "days"]
+
+_UNITS: dict[VendKind, Unit | None] = {
+    VendKind.ENERGY: "kWh",
+    VendKind.TIME: "days",
+    VendKind.UNLOCK: None,
+}
+
+
+class Listed(TypedDict, Generic[T]):
+    """A part of a list; ``next`` is the cursor of the next part."""
+
+    items: Sequence[T]
+    next: str | None
+
+
+class SessionShape(TypedDict):
+    """A new session. ``expires_in`` counts seconds."""
+
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+    roles: Sequence[str]
+
+
+class SiteShape(TypedDict):
+    """A cluster, mini-grid or village, with the id of what it belongs to."""
+
+    id: int
+    name: str
+    cluster_id: NotRequired[int | None]
+    mini_grid_id: NotRequired[int | None]
+
+
+class ManufacturerShape(TypedDict):
+    """A manufacturer. ``kind`` is the kind of its devices."""
+
+    id: int
+    key: str
+    name: str
+    kind: str
+
+
+class AccessRateShape(TypedDict):
+    """A subscription fee every ``period_days`` days."""
+
+    amount: str
+    period_days: int
+
+
+class TariffShape(TypedDict):
+    """A tariff, as it was last changed: from ``effective_from`` on, which may be to come."""
+
+    id: int
+    name: str
+    price_per_kwh: str
+    currency: str
+    access_rate: AccessRateShape | None
+    minimum_purchase: str | None
+    effective_from: str
+
+
+class DefaultPlanShape(TypedDict):
+    """How an appliance is usually paid off."""
+
+    down_payment: str
+    instalments: int | None
+    instalment_amount: str | None
+    every: str
+    first_due_after_days: int
+
+
+class ApplianceShape(TypedDict):
+    """Something that is sold on plans."""
+
+    id: int
+    name: str
+    kind: str
+    price: str
+    default_plan: DefaultPlanShape | None
+
+
+class CustomerShape(TypedDict):
+    """A customer. ``needs_review`` says why a person should look."""
+
+    id: str
+    number: int
+    name: str
+    surname: str
+    phone: str
+    village_id: int
+    needs_review: Sequence[str]
+
+
+class InstalmentShape(TypedDict):
+    """One instalment; number 0 is the down payment."""
+
+    number: int
+    due_on: str
+    amount: str
+    paid: str
+
+
+class PlanShape(TypedDict):
+    """A plan. ``paid`` includes ``already_paid``; ``open`` is what the total leaves."""
+
+    plan_id: str
+    kind: str
+    name: str
+    serial_number: str | None
+    total: str
+    down_payment: str
+    already_paid: str
+    instalments: int
+    every: str
+    first_due: str
+    paid: str
+    open: str
+    overdue: str
+    state: Literal["open", "paid", "cancelled", "written_off"]
+    schedule: Sequence[InstalmentShape]
+
+
+class DeviceShape(TypedDict):
+    """A device. ``plan`` is the last one, also when it is paid."""
+
+    serial_number: str
+    kind: str
+    manufacturer: str
+    village_id: int
+    customer_id: str | None
+    tariff_id: int | None
+    plan: PlanShape | None
+    registered_on: str
+    paid_until: str | None
+    state: Literal["active", "unassigned", "unlocked", "needs_review"]
+
+
+class RegistrationShape(TypedDict):
+    """A customer and a device that were registered together."""
+
+    customer: CustomerShape
+    device: DeviceShape
+
+
+class DebtShape(TypedDict):
+    """One overdue instalment, or one fee that is owed."""
+
+    kind: str
+    ref: str
+    name: str
+    serial_number: str | None
+    due_on: str
+    amount: str
+
+
+class CarryShape(TypedDict):
+    """What a device has that is not yet energy (``amount``) or not yet a day (``days``)."""
+
+    amount: NotRequired[str]
+    days: NotRequired[str]
+
+
+class NextFeeShape(TypedDict):
+    """The next fee of a meter to fall due."""
+
+    next_due_on: str
+    amount: str
+
+
+class AccountDeviceShape(TypedDict):
+    """A device within an account."""
+
+    serial_number: str
+    kind: str
+    tariff_id: NotRequired[int]
+    plan_id: NotRequired[str]
+    carry: CarryShape
+    access_rate: NotRequired[NextFeeShape]
+    paid_until: NotRequired[str]
+
+
+class AccountShape(TypedDict):
+    """What a customer owes and has, as of a day; debts in the order of clearing."""
+
+    customer_id: str
+    at: str
+    currency: str
+    version: int
+    owed: str
+    credit: str
+    debts: Sequence[DebtShape]
+    plans: Sequence[PlanShape]
+    devices: Sequence[AccountDeviceShape]
+
+
+class LineShape(TypedDict):
+    """Where a part of a payment went."""
+
+    kind: str
+    ref: str
+    amount: str
+
+
+class VendShape(TypedDict):
+    """One request to one manufacturer."""
+
+    number: int
+    serial_number: str
+    manufacturer: str
+    kind: str
+    units: str | None
+    unit: Unit | None
+    state: str
+    attempts: int
+
+
+class QuotedTokenShape(TypedDict):
+    """A token that a payment would bring."""
+
+    serial_number: str
+    kind: str
+    units: str | None
+    unit: Unit | None
+
+
+class TokenShape(QuotedTokenShape):
+    """What the customer types in; ``value`` is null for a remote top-up."""
+
+    value: str | None
+
+
+class EventShape(TypedDict):
+    """Something that went otherwise than usual, or that a person did."""
+
+    at: str
+    what: str
+    actor: NotRequired[str]
+    reason: NotRequired[str]
+
+
+class PaymentShape(TypedDict):
+    """A payment as it stands."""
+
+    payment_id: str
+    channel: str
+    reference: str
+    serial_number: str
+    customer_id: str | None
+    amount: str
+    currency: str
+    moment: str
+    status: str
+    reason: str | None
+    lines: Sequence[LineShape]
+    vends: Sequence[VendShape]
+    tokens: Sequence[TokenShape]
+    received_at: str
+    settled_at: str | None
+    completed_at: str | None
+    events: Sequence[EventShape]
+
+
+class AcceptedShape(TypedDict):
+    """A payment that was taken, and how it stands."""
+
+    payment_id: str
+    status: str
+
+
+class QuoteShape(TypedDict):
+    """What a payment would bring."""
+
+    serial_number: str
+    amount: str
+    currency: str
+    customer_name: str
+    lines: Sequence[LineShape]
+    tokens: Sequence[QuotedTokenShape]
+
+
+class MessageShape(TypedDict):
+    """One SMS."""
+
+    number: int
+    payment_id: str
+    to: str
+    language: str
+    body: str
+    state: str
+    sent_at: str | None
+
+
+class SettingsShape(TypedDict):
+    """The company's settings."""
+
+    company: str
+    country: str
+    currency: str
+    time_zone: str
+    languages: Sequence[str]
+    own_arrears: str
+    grace_days: int
+    late_payment_hours: int
+    refund_after_minutes: int
+    maximum_amount: str
+
+
+class HealthShape(TypedDict):
+    """That the API is there."""
+
+    status: Literal["ok"]
+
+
+# --- what needs neither currency nor calendar -------------------------------------------------
+
+
+def time_text(moment: datetime) -> str:
+    """A time in ISO 8601, UTC: ``2026-01-08T09:30:00.000Z``."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def day_text(day: date) -> str:
+    """A day: ``2026-01-08``."""
+    return day.isoformat()
+
+
+def session(logged_in: LoggedIn) -> SessionShape:
+    """A new session."""
+    return SessionShape(
+        access_token=logged_in.token,
+        token_type="Bearer",  # noqa: S106 - the kind of token
+        expires_in=logged_in.expires_in_seconds,
+        roles=list(logged_in.session.roles),
+    )
+
+
+def site(place: Site) -> SiteShape:
+    """A cluster, mini-grid or village."""
+    shape = SiteShape(id=place.site_id, name=place.name)
+    match PARENT_FIELD.get(place.kind):
+        case "cluster_id":
+            shape["cluster_id"] = place.parent_id
+        case "mini_grid_id":
+            shape["mini_grid_id"] = place.parent_id
+    return shape
+
+
+def manufacturer(stated: Manufacturer) -> ManufacturerShape:
+    """A manufacturer."""
+    return ManufacturerShape(
+        id=stated.manufacturer_id, key=stated.key, name=stated.name, kind=stated.kind.value
+    )
+
+
+def customer(person: Customer) -> CustomerShape:
+    """A customer."""
+    return CustomerShape(
+        id=person.customer_id,
+        number=person.number,
+        name=person.name,
+        surname=person.surname,
+        phone=person.phone,
+        village_id=person.village_id,
+        needs_review=list(person.needs_review),
+    )
+
+
+def message(sms: Message) -> MessageShape:
+    """One SMS."""
+    return MessageShape(
+        number=sms.number,
+        payment_id=sms.payment_id,
+        to=sms.to,
+        language=sms.language,
+        body=sms.body,
+        state=sms.state.value,
+        sent_at=time_text(sms.sent_at) if sms.sent_at else None,
+    )
+
+
+def settings(company: Settings) -> SettingsShape:
+    """The company's settings."""
+    currency = Currency(company.currency, company.currency_decimals)
+    return SettingsShape(
+        company=company.company,
+        country=company.country,
+        currency=company.currency,
+        time_zone=company.time_zone,
+        languages=list(company.languages),
+        own_arrears=company.own_arrears.value,
+        grace_days=company.grace_days,
+        late_payment_hours=company.late_payment_hours,
+        refund_after_minutes=company.refund_after_minutes,
+        maximum_amount=format_minor(company.maximum_amount_minor, currency),
+    )
+
+
+# --- what is presented in the company's currency and calendar ---------------------------------
+
+
+class Shapes:
+    """Presents what has money or days in it, as of ``moment``."""
+
+    def __init__(self, company: Settings, moment: datetime) -> None:
+        self._currency = Currency(company.currency, company.currency_decimals)
+        self._rules = rules_of(company)
+        self._moment = moment
+
+    def tariff(self, tariff: Tariff) -> TariffShape:
+        """A tariff, as it was last changed."""
+        rate = tariff.rates[-1]
+        fee = rate.access_rate
+        return TariffShape(
+            id=tariff.tariff_id,
+            name=tariff.name,
+            price_per_kwh=format_price(rate.price_minor, self._currency),
+            currency=self._currency.code,
+            access_rate=AccessRateShape(
+                amount=self._amount(fee.amount_minor), period_days=fee.period_days
+            )
+            if fee
+            else None,
+            minimum_purchase=self._amount(rate.minimum_purchase_minor)
+            if rate.minimum_purchase_minor
+            else None,
+            effective_from=time_text(rate.effective_from),
+        )
+
+    def appliance(self, appliance: Appliance) -> ApplianceShape:
+        """An appliance."""
+        plan = appliance.default_plan
+        return ApplianceShape(
+            id=appliance.appliance_id,
+            name=appliance.name,
+            kind=appliance.kind.value,
+            price=self._amount(appliance.price_minor),
+            default_plan=self._default_plan(plan) if plan else None,
+        )
+
+    def _default_plan(self, plan: DefaultPlan) -> DefaultPlanShape:
+        each = plan.instalment_minor
+        return DefaultPlanShape(
+            down_payment=self._amount(plan.down_payment_minor),
+            instalments=plan.instalments,
+            instalment_amount=None if each is None else self._amount(each),
+            every=plan.every.value,
+            first_due_after_days=plan.first_due_after_days,
+        )
+
+    def plan(self, plan: Plan) -> PlanShape:
+        """A plan, with its schedule."""
+        late = overdue_instalments(
+            plan, self._moment, self._rules.grace_days, self._rules.time_zone
+        )
+        return PlanShape(
+            plan_id=plan.plan_id,
+            kind=plan.kind.value,
+            name=plan.name,
+            serial_number=plan.serial_number,
+            total=self._amount(plan.total_minor),
+            down_payment=self._amount(plan.down_payment_minor),
+            already_paid=self._amount(plan.already_paid_minor),
+            instalments=plan.instalments,
+            every=plan.every.value,
+            first_due=day_text(plan.first_due),
+            paid=self._amount(plan.paid_minor),
+            open=self._amount(plan.open_minor),
+            overdue=self._amount(sum(row.open_minor for row in late)),
+            state="paid" if plan.is_paid else "open",
+            schedule=[self._instalment(row) for row in schedule(plan, self._rules.time_zone)],
+        )
+
+    def _instalment(self, row: Instalment) -> InstalmentShape:
+        return InstalmentShape(
+            number=row.number,
+            due_on=day_text(row.due_on),
+            amount=self._amount(row.amount_minor),
+            paid=self._amount(row.paid_minor),
+        )
+
+    def device(self, view: DeviceView) -> DeviceShape:
+        """A device, with its last plan."""
+        device = view.device
+        return DeviceShape(
+            serial_number=device.serial_number,
+            kind=device.kind.value,
+            manufacturer=device.manufacturer,
+            village_id=device.village_id,
+            customer_id=device.customer_id,
+            tariff_id=device.tariff_id,
+            plan=self.plan(view.plan) if view.plan else None,
+            registered_on=day_text(device.registered_on),
+            paid_until=time_text(view.paid_until) if view.paid_until else None,
+            state=view.state.value,
+        )
+
+    # --- accounts -----------------------------------------------------------------------------
+
+    def account(self, view: AccountView) -> AccountShape:
+        """An account, as of the day of the view. Its plans should be presented as of it too."""
+        return AccountShape(
+            customer_id=view.account.customer_id,
+            at=day_text(view.at),
+            currency=self._currency.code,
+            version=view.account.version,
+            owed=self._amount(view.owed_minor),
+            credit=self._amount(view.account.credit_minor),
+            debts=[self._debt(debt) for debt in view.debts],
+            plans=[self.plan(plan) for plan in view.account.plans],
+            devices=[self._account_device(record, view) for record in view.devices],
+        )
+
+    def _debt(self, debt: Debt) -> DebtShape:
+        return DebtShape(
+            kind=debt.kind.value,
+            ref=debt.ref,
+            name=debt.name,
+            serial_number=debt.serial_number,
+            due_on=day_text(debt.due_on),
+            amount=self._amount(debt.amount_minor),
+        )
+
+    def _account_device(self, record: DeviceAccount, view: AccountView) -> AccountDeviceShape:
+        shape = AccountDeviceShape(
+            serial_number=record.serial_number, kind=record.kind.value, carry=self._carry(record)
+        )
+        if record.has_tariff:
+            shape["tariff_id"] = record.tenures[-1].tariff_id
+        if record.plan_id is not None:
+            shape["plan_id"] = record.plan_id
+        fee = view.next_fees.get(record.serial_number)
+        if fee is not None:
+            shape["access_rate"] = NextFeeShape(
+                next_due_on=day_text(fee.due_on), amount=self._amount(fee.amount_minor)
+            )
+        if record.paid_until is not None:
+            shape["paid_until"] = time_text(record.paid_until)
+        return shape
+
+    def _carry(self, record: DeviceAccount) -> CarryShape:
+        if record.kind is Kind.METER:
+            return CarryShape(amount=format_exact(record.carry_minor, self._currency))
+        return CarryShape(days=fraction_text(record.carry_days))
+
+    # --- payments -----------------------------------------------------------------------------
+
+    def payment(self, payment: Payment) -> PaymentShape:
+        """A payment as it stands."""
+        currency = currency_of(payment.currency) or self._currency
+        return PaymentShape(
+            payment_id=payment.payment_id,
+            channel=payment.channel,
+            reference=payment.reference,
+            serial_number=payment.serial_number,
+            customer_id=payment.customer_id,
+            amount=format_minor(payment.amount_minor, currency),
+            currency=payment.currency,
+            moment=time_text(payment.moment),
+            status=payment.status.value,
+            reason=payment.reason,
+            lines=[self._line(line) for line in payment.lines],
+            vends=[_vend(vend) for vend in payment.vends],
+            tokens=[_token(token) for token in payment.tokens],
+            received_at=time_text(payment.received_at),
+            settled_at=time_text(payment.settled_at) if payment.settled_at else None,
+            completed_at=time_text(payment.completed_at) if payment.completed_at else None,
+            events=[_event(event) for event in payment.events],
+        )
+
+    def quote(self, quote: Quote) -> QuoteShape:
+        """What a payment would bring."""
+        return QuoteShape(
+            serial_number=quote.serial_number,
+            amount=self._amount(quote.amount_minor),
+            currency=quote.currency,
+            customer_name=quote.customer_name,
+            lines=[self._line(line) for line in quote.allocation.lines],
+            tokens=[_quoted(intent) for intent in quote.allocation.intents],
+        )
+
+    def _line(self, line: Line) -> LineShape:
+        return LineShape(kind=line.kind.value, ref=line.ref, amount=self._amount(line.amount_minor))
+
+    def _amount(self, amount_minor: int) -> str:
+        return format_minor(amount_minor, self._currency)
+
+
+def _units(units: Fraction | None) -> str | None:
+    return None if units is None else format_units(units)
+
+
+def _vend(vend: Vend) -> VendShape:
+    return VendShape(
+        number=vend.number,
+        serial_number=vend.serial_number,
+        manufacturer=vend.manufacturer,
+        kind=vend.kind.value,
+        units=_units(vend.units),
+        unit=_UNITS[vend.kind],
+        state=vend.state.value,
+        attempts=vend.attempts,
+    )
+
+
+def _token(token: Token) -> TokenShape:
+    return TokenShape(
+        serial_number=token.serial_number,
+        kind=token.kind.value,
+        units=_units(token.units),
+        unit=_UNITS[token.kind],
+        value=token.value,
+    )
+
+
+def _quoted(intent: VendIntent) -> QuotedTokenShape:
+    return QuotedTokenShape(
+        serial_number=intent.serial_number,
+        kind=intent.kind.value,
+        units=_units(intent.units),
+        unit=_UNITS[intent.kind],
+    )
+
+
+def _event(event: Event) -> EventShape:
+    shape = EventShape(at=time_text(event.at), what=event.what)
+    if event.actor is not None:
+        shape["actor"] = event.actor
+    if event.reason is not None:
+        shape["reason"] = event.reason
+    return shape

@@ -1,0 +1,121 @@
+"""Keep the company's settings: who it is, its money, its calendar, its choices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from chalicelib.domain.allocation import OwnArrears
+from chalicelib.domain.errors import FieldError
+from chalicelib.domain.money import Currency, parse_amount
+from chalicelib.services.currencies import currency_of
+from chalicelib.services.names import clean_name
+from chalicelib.services.ports import Journal, Settings, SettingsStore
+
+LANGUAGES = ("en", "sw", "fr", "pt")
+"""The languages of the SMS."""
+
+MAXIMUM_AMOUNT_MINOR_MAX = 10**15
+"""Far above any payment, and small enough for every reader of our JSON."""
+
+_FIXED = "cannot change any more: payments were made in it"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the company wants. ``maximum_amount`` is in major units of ``currency``; without it
+    the largest payment stays what it is by default."""
+
+    company: str
+    country: str
+    currency: str
+    time_zone: str
+    languages: tuple[str, ...] = ("en",)
+    own_arrears: OwnArrears = OwnArrears.DEBT
+    grace_days: int = 0
+    late_payment_hours: int = 72
+    refund_after_minutes: int = 15
+    maximum_amount: object = None
+
+
+class KeepCompany:
+    """Shows and replaces the settings. A change is in force everywhere within 30 seconds."""
+
+    def __init__(self, *, settings_store: SettingsStore, journal: Journal) -> None:
+        self._settings_store = settings_store
+        self._journal = journal
+
+    def settings(self) -> Settings:
+        """The settings as they are stored."""
+        return self._settings_store.get()
+
+    def replace(self, choices: Choices, actor: str) -> Settings:
+        """Replace the settings.
+
+        Raises:
+            FieldError: a choice is not one of those there are; or it is ``currency`` or
+                ``time_zone`` and a payment exists, whose sum and day would change their meaning.
+            VersionConflict: somebody else changed them first.
+        """
+        currency = _checked_currency(choices.currency)
+        before = self._settings_store.get()
+        after = Settings(
+            company=clean_name(choices.company, "company"),
+            country=_checked_country(choices.country),
+            currency=currency.code,
+            currency_decimals=currency.decimals,
+            time_zone=_checked_time_zone(choices.time_zone),
+            languages=_checked_languages(choices.languages),
+            own_arrears=choices.own_arrears,
+            grace_days=choices.grace_days,
+            late_payment_hours=choices.late_payment_hours,
+            refund_after_minutes=choices.refund_after_minutes,
+            maximum_amount_minor=_checked_maximum(choices.maximum_amount, currency),
+            revision=before.revision,
+        )
+        self._refuse_fixed(before, after)
+        saved = self._settings_store.save(after)
+        self._journal.event("settings_changed", actor=actor, revision=saved.revision)
+        return saved
+
+    def _refuse_fixed(self, before: Settings, after: Settings) -> None:
+        same_money = before.currency == after.currency
+        if same_money and before.time_zone == after.time_zone:
+            return
+        if self._settings_store.money_is_fixed():
+            raise FieldError("time_zone" if same_money else "currency", _FIXED)
+
+
+def _checked_currency(code: str) -> Currency:
+    currency = currency_of(code)
+    if currency is None:
+        raise FieldError("currency", "must be a currency's three letters, such as KES")
+    return currency
+
+
+def _checked_country(code: str) -> str:
+    from phonenumbers import SUPPORTED_REGIONS
+
+    if code not in SUPPORTED_REGIONS:
+        raise FieldError("country", "must be a country's two letters, such as KE")
+    return code
+
+
+def _checked_time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise FieldError("time_zone", "must be a name such as Africa/Nairobi") from None
+    return name
+
+
+def _checked_languages(languages: tuple[str, ...]) -> tuple[str, ...]:
+    if not languages or len(set(languages)) != len(languages) or set(languages) - set(LANGUAGES):
+        raise FieldError("languages", f"must be one or more of {', '.join(LANGUAGES)}")
+    return languages
+
+
+def _checked_maximum(text: object, currency: Currency) -> int:
+    if text is None:
+        return Settings().maximum_amount_minor
+    return parse_amount(text, currency, MAXIMUM_AMOUNT_MINOR_MAX, "maximum_amount")

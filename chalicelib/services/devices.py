@@ -1,0 +1,352 @@
+"""Keep the devices: show them, enter their keys, give them another owner or tariff."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+
+from chalicelib.domain.access_rate import owed_fees
+from chalicelib.domain.account import Account, DeviceAccount, Kind, Tenure
+from chalicelib.domain.allocation import Line, LineKind
+from chalicelib.domain.books import CarryChange
+from chalicelib.domain.errors import DeviceHasOpenPlan, FieldError, MwangaError
+from chalicelib.domain.moment import local_day
+from chalicelib.domain.plan import Plan
+from chalicelib.services.accept import rules_of, tariff_ids_of
+from chalicelib.services.entries import Act, entry_of
+from chalicelib.services.ports import (
+    Accounts,
+    Catalogue,
+    Clock,
+    Customers,
+    Device,
+    Devices,
+    DeviceState,
+    Journal,
+    Manufacturers,
+    Registry,
+    Tariffs,
+    VersionConflict,
+)
+
+WRITES_MAX = 6
+COUNT = "count"
+"""Under this name the token counter of a device that nobody owns stands in its ``technical``."""
+
+
+class DeviceNotFound(MwangaError):
+    """There is no such device."""
+
+    code = "not_found"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """A device as people see it: with its last plan, and until when its time is paid."""
+
+    device: Device
+    plan: Plan | None = None
+    paid_until: datetime | None = None
+
+    @property
+    def state(self) -> DeviceState:
+        """How it stands. A device whose last plan is paid off is unlocked."""
+        if self.device.customer_id is None:
+            return DeviceState.UNASSIGNED
+        if self.plan is not None and self.plan.is_paid:
+            return DeviceState.UNLOCKED
+        return self.device.state
+
+
+@dataclass(frozen=True, slots=True)
+class _Release:
+    """An account that a device has left, and what the books must know of it."""
+
+    account: Account
+    lines: tuple[Line, ...] = ()
+    carries: tuple[CarryChange, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+class KeepDevices:
+    """Shows devices and changes what they are; their money stays with their owners' accounts."""
+
+    def __init__(
+        self,
+        *,
+        devices: Devices,
+        accounts: Accounts,
+        customers: Customers,
+        tariffs: Tariffs,
+        registry: Registry,
+        catalogue: Catalogue,
+        manufacturers: Manufacturers,
+        clock: Clock,
+        journal: Journal,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._devices = devices
+        self._accounts = accounts
+        self._customers = customers
+        self._tariffs = tariffs
+        self._registry = registry
+        self._catalogue = catalogue
+        self._manufacturers = manufacturers
+        self._clock = clock
+        self._journal = journal
+        self._pause = pause
+
+    def get(self, serial_number: str) -> Device:
+        """The device of that serial number.
+
+        Raises:
+            DeviceNotFound: see there.
+        """
+        device = self._devices.get(serial_number)
+        if device is None:
+            raise DeviceNotFound(f"there is no device {serial_number}")
+        return device
+
+    def view(self, serial_number: str) -> DeviceView:
+        """The device as people see it.
+
+        Raises:
+            DeviceNotFound: see there.
+        """
+        return self.view_of(self.get(serial_number))
+
+    def view_of(self, device: Device) -> DeviceView:
+        """That device, with what its owner's account says of it."""
+        account = self._accounts.get(device.customer_id) if device.customer_id else None
+        record = account.device(device.serial_number) if account else None
+        if account is None or record is None:
+            return DeviceView(device)
+        return DeviceView(device, self._last_plan(account, record), record.paid_until)
+
+    def _last_plan(self, account: Account, record: DeviceAccount) -> Plan | None:
+        if record.plan_id is None:
+            return None
+        return account.plan(record.plan_id) or self._accounts.ended_plan(record.plan_id)
+
+    # --- technical ----------------------------------------------------------------------------
+
+    def enter_technical(
+        self, serial_number: str, technical: Mapping[str, Any], *, actor: str
+    ) -> DeviceView:
+        """Enter what the manufacturer needs for that device, in the place of what was there.
+
+        Raises:
+            DeviceNotFound: see there.
+            FieldError: on a field of it.
+            SecretMissing: there is no key to seal with.
+            VersionConflict, TryAgain, OutcomeUnknown: not entered, or not known to be.
+        """
+
+        def change() -> Device:
+            device = self.get(serial_number)
+            module = self._manufacturers.get(device.manufacturer)
+            sealed, count = module.seal(device.serial_number, technical)
+            state = device.state
+            if state is DeviceState.NEEDS_REVIEW:
+                state = DeviceState.ACTIVE
+            after = replace(device, technical=sealed, state=state)
+            counter = count if module.manufacturer.local else None
+            if device.customer_id is None:
+                return self._registry.update_device(_with_count(after, counter))
+            self._write_counter(after, device.customer_id, counter, actor)
+            return after
+
+        device = self._insist(serial_number, change)
+        self._note("technical_entered", device, actor)
+        return self.view_of(device)
+
+    def _write_counter(
+        self, device: Device, customer_id: str, counter: int | None, actor: str
+    ) -> None:
+        account, record = self._record(device, customer_id)
+        account = account.with_device(replace(record, counter=counter)).next_version()
+        act = Act(actor, self._clock.now(), "what the manufacturer needs was entered")
+        entry = entry_of(
+            act, account, "technical_entered", serial_number=device.serial_number, counter=counter
+        )
+        self._accounts.change(account, entry, device=device)
+
+    # --- tariff -------------------------------------------------------------------------------
+
+    def change_tariff(self, serial_number: str, tariff_id: int, *, actor: str) -> DeviceView:
+        """Put a meter under another tariff, from now on.
+
+        Raises:
+            DeviceNotFound: see there.
+            FieldError: on ``tariff_id``: there is none of that id, or the device is not a meter.
+            VersionConflict, TryAgain, OutcomeUnknown: not changed, or not known to be.
+        """
+
+        def change() -> Device:
+            device = self.get(serial_number)
+            if device.kind is not Kind.METER:
+                raise FieldError("tariff_id", "only meters have a tariff")
+            if self._tariffs.get(tariff_id) is None:
+                raise FieldError("tariff_id", "there is none of that id")
+            if device.tariff_id == tariff_id:
+                return device
+            after = replace(device, tariff_id=tariff_id)
+            if device.customer_id is None:
+                return self._registry.update_device(after)
+            self._write_tenure(after, device.customer_id, tariff_id, actor)
+            return after
+
+        device = self._insist(serial_number, change)
+        self._note("tariff_changed", device, actor)
+        return self.view_of(device)
+
+    def _write_tenure(self, device: Device, customer_id: str, tariff_id: int, actor: str) -> None:
+        account, record = self._record(device, customer_id)
+        now = self._clock.now()
+        tenures = (*_ended(record.tenures, now), Tenure(tariff_id, now))
+        account = account.with_device(replace(record, tenures=tenures)).next_version()
+        entry = entry_of(
+            Act(actor, now, "another tariff"),
+            account,
+            "tariff_changed",
+            serial_number=device.serial_number,
+            tariff_id=tariff_id,
+        )
+        self._accounts.change(account, entry, device=device)
+
+    # --- owner --------------------------------------------------------------------------------
+
+    def change_owner(
+        self, serial_number: str, customer_id: str | None, *, reason: str, actor: str
+    ) -> DeviceView:
+        """Give the device to another customer, or to nobody.
+
+        Unpaid fees stay with the old owner, and a meter's carry becomes the old owner's credit
+        (what is less than a minor unit is dropped). It leaves one account and enters the other in
+        two steps; should the second fail, nobody owns it, and the same request completes it.
+
+        Raises:
+            DeviceNotFound, DeviceHasOpenPlan: see there.
+            FieldError: on ``customer_id``: there is no such customer.
+            AccountFull: the new owner has too many devices.
+            VersionConflict, TryAgain, OutcomeUnknown: not changed, or not known to be.
+        """
+        if customer_id is not None and self._customers.get(customer_id) is None:
+            raise FieldError("customer_id", "there is none of that id")
+        act = Act(actor, self._clock.now(), reason)
+
+        def change() -> Device:
+            device = self.get(serial_number)
+            if device.customer_id == customer_id:
+                return device
+            if customer_id is not None:
+                self._entered(device, customer_id, act.at)  # or nobody would own it in the end
+            if device.customer_id is not None:
+                device = self._release(device, device.customer_id, act)
+            return device if customer_id is None else self._take(device, customer_id, act)
+
+        device = self._insist(serial_number, change)
+        self._note("owner_changed", device, actor)
+        return self.view_of(device)
+
+    def _release(self, device: Device, customer_id: str, act: Act) -> Device:
+        account, record = self._record(device, customer_id)
+        if account.plan_of(device.serial_number) is not None:
+            raise DeviceHasOpenPlan("its plan must end before it changes hands")
+        release = self._released(account, record, act.at)
+        after = _with_count(replace(device, customer_id=None), record.counter)
+        entry = entry_of(
+            act,
+            release.account,
+            "device_released",
+            lines=release.lines,
+            carries=release.carries,
+            dropped=release.dropped,
+            serial_number=device.serial_number,
+        )
+        self._accounts.change(release.account, entry, device=after)
+        return replace(after, revision=after.revision + 1)
+
+    def _released(self, account: Account, record: DeviceAccount, at: datetime) -> _Release:
+        """The account without the device. A meter that owes fees leaves its record behind."""
+        account = account.next_version()
+        left = replace(record, owned=False, tenures=_ended(record.tenures, at))
+        carry_minor = record.carry_minor.numerator // record.carry_minor.denominator
+        lines: tuple[Line, ...] = ()
+        carries: tuple[CarryChange, ...] = ()
+        if carry_minor > 0:
+            left = replace(left, carry_minor=record.carry_minor - carry_minor)
+            account = replace(account, credit_minor=account.credit_minor + carry_minor)
+            lines = (Line(LineKind.CREDIT, account.customer_id, carry_minor),)
+            carries = (CarryChange(record.serial_number, Fraction(-carry_minor)),)
+        if self._owes_fees(left, account, at):
+            return _Release(account.with_device(left), lines, carries)
+        kept = tuple(d for d in account.devices if d.serial_number != record.serial_number)
+        return _Release(replace(account, devices=kept), lines, carries, (record.serial_number,))
+
+    def _owes_fees(self, record: DeviceAccount, account: Account, at: datetime) -> bool:
+        time_zone = rules_of(self._catalogue.settings()).time_zone
+        tariffs = self._catalogue.tariffs(tariff_ids_of(account))
+        return bool(owed_fees(record, tariffs, local_day(at, time_zone), time_zone))
+
+    def _take(self, device: Device, customer_id: str, act: Act) -> Device:
+        account = self._entered(device, customer_id, act.at)
+        technical = {name: value for name, value in device.technical.items() if name != COUNT}
+        after = replace(device, customer_id=customer_id, technical=technical)
+        entry = entry_of(act, account, "device_taken", serial_number=device.serial_number)
+        self._accounts.change(account, entry, device=after)
+        return after
+
+    def _entered(self, device: Device, customer_id: str, at: datetime) -> Account:
+        """The new owner's account with the device in it; one that is full cannot take it."""
+        account = self._accounts.get(customer_id) or Account(customer_id)
+        return account.with_device(_taken(device, account, at)).next_version()
+
+    # --- what all changes share ---------------------------------------------------------------
+
+    def _record(self, device: Device, customer_id: str) -> tuple[Account, DeviceAccount]:
+        """The owner's account and the device's record in it."""
+        account = self._accounts.get(customer_id)
+        record = account.device(device.serial_number) if account else None
+        if account is None or record is None:  # it has just changed hands
+            raise VersionConflict(device.serial_number)
+        return account, record
+
+    def _insist(self, serial_number: str, change: Callable[[], Device]) -> Device:
+        """Make the change; anew, from what is stored then, where somebody else was faster."""
+        for round_number in range(WRITES_MAX):
+            try:
+                return change()
+            except VersionConflict:
+                self._pause(random.uniform(0, 0.05 * 2**round_number))  # noqa: S311 - jitter
+        raise VersionConflict(serial_number)
+
+    def _note(self, what: str, device: Device, actor: str) -> None:
+        self._journal.event(what, serial_number=device.serial_number, actor=actor)
+
+
+def _with_count(device: Device, count: int | None) -> Device:
+    """The device with its counter in its own item, where it has one."""
+    if count is None:
+        return device
+    return replace(device, technical={**device.technical, COUNT: count})
+
+
+def _ended(tenures: tuple[Tenure, ...], at: datetime) -> tuple[Tenure, ...]:
+    """The tenures, the last of which ends at that moment."""
+    return tuple(t if t.until is not None else replace(t, until=at) for t in tenures)
+
+
+def _taken(device: Device, account: Account, at: datetime) -> DeviceAccount:
+    """The device's record with its new owner; one whose fees were left behind is taken up."""
+    before = account.device(device.serial_number)
+    record = before or DeviceAccount(device.serial_number, device.kind)
+    tenures = record.tenures
+    if device.tariff_id is not None:
+        tenures = (*tenures, Tenure(device.tariff_id, at))
+    return replace(record, owned=True, tenures=tenures, counter=device.technical.get(COUNT))

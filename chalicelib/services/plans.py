@@ -1,0 +1,319 @@
+"""Sell: an appliance, or an SHS or e-bike that is registered, on a plan."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from fractions import Fraction
+
+from chalicelib.domain.account import Account, DeviceAccount, Kind
+from chalicelib.domain.allocation import VendKind
+from chalicelib.domain.errors import DeviceHasOpenPlan, FieldError, MwangaError, Refusal, Refused
+from chalicelib.domain.payment import Vend, VendState
+from chalicelib.domain.plan import Plan, Terms, make_plan
+from chalicelib.services.accept import ReferenceConflict
+from chalicelib.services.devices import DeviceNotFound
+from chalicelib.services.entries import Act, entry_of
+from chalicelib.services.names import clean_name
+from chalicelib.services.ports import (
+    Accounts,
+    ApplianceKind,
+    Appliances,
+    Clock,
+    ConditionFailed,
+    Customers,
+    Device,
+    Devices,
+    Issuer,
+    Journal,
+    Manufacturers,
+    Registry,
+    VendRefused,
+    VersionConflict,
+)
+from chalicelib.services.settle import issue_token
+
+WRITES_MAX = 6
+"""How often a sale that lost a race is made anew before the caller is told to come back."""
+
+
+class CustomerNotFound(MwangaError):
+    """There is no such customer."""
+
+    code = "not_found"
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """A plan that was sold; ``repeated`` if that very sale was made before."""
+
+    plan: Plan
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSale:
+    """The account with a device's new plan in it.
+
+    A plan that was paid in full before ends at once: it is in ``ended_plans``, and
+    ``unlock_token`` is what the customer types in.
+    """
+
+    account: Account
+    ended_plans: tuple[Plan, ...] = ()
+    unlock_token: str | None = None
+
+
+class SellPlans:
+    """Sells on plans. Each sale is an entry of the customer's account."""
+
+    def __init__(
+        self,
+        *,
+        accounts: Accounts,
+        devices: Devices,
+        customers: Customers,
+        appliances: Appliances,
+        registry: Registry,
+        manufacturers: Manufacturers,
+        clock: Clock,
+        journal: Journal,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._accounts = accounts
+        self._devices = devices
+        self._customers = customers
+        self._appliances = appliances
+        self._registry = registry
+        self._manufacturers = manufacturers
+        self._clock = clock
+        self._journal = journal
+        self._pause = pause
+
+    # --- appliances ---------------------------------------------------------------------------
+
+    def sell_appliance(
+        self,
+        customer_id: str,
+        terms: Terms,
+        *,
+        appliance_id: int | None,
+        name: str | None,
+        key: str,
+        actor: str,
+    ) -> Sale:
+        """Sell an appliance, or something of that name, once per idempotency key.
+
+        Raises:
+            CustomerNotFound: see there.
+            FieldError: on ``appliance_id`` or ``name``: exactly one of them names what is sold.
+            InvalidPlan: the terms contradict each other.
+            AccountFull: the customer has too many open plans.
+            ReferenceConflict: the key was used for another sale to this customer.
+            VersionConflict, TryAgain, OutcomeUnknown: not sold, or not known to be: the same
+                request may be sent again.
+        """
+        if self._customers.get(customer_id) is None:
+            raise CustomerNotFound(f"there is no customer {customer_id}")
+        guard_id = f"plan#{customer_id}#{key}"
+        asked = _hash(terms, appliance_id, name)
+        for round_number in range(WRITES_MAX):
+            held = self._registry.guard(guard_id)
+            if held is not None:
+                return self._sold_before(customer_id, held, asked)
+            plan = make_plan(
+                terms,
+                plan_id=new_plan_id(),
+                name=self._name_of(appliance_id, name),
+                sold_at=self._clock.now(),
+            )
+            try:
+                self._write_appliance(
+                    customer_id, plan, (guard_id, f"{plan.plan_id} {asked}"), actor
+                )
+            except (VersionConflict, ConditionFailed):
+                self._wait(round_number)
+                continue
+            return Sale(plan)
+        raise VersionConflict(customer_id)
+
+    def _write_appliance(
+        self, customer_id: str, plan: Plan, guard: tuple[str, str], actor: str
+    ) -> None:
+        account = (self._accounts.get(customer_id) or Account(customer_id)).next_version()
+        if not plan.is_paid:
+            account = account.with_plan(plan)
+        act = Act(actor, plan.sold_at, "sale of an appliance")
+        self._accounts.change(
+            account,
+            entry_of(act, account, "plan_sold", opened=plan),
+            ended_plans=(plan,) if plan.is_paid else (),
+            guard=guard,
+        )
+        self._note(plan, account, actor)
+
+    def _name_of(self, appliance_id: int | None, name: str | None) -> str:
+        if (appliance_id is None) == (name is None):
+            raise FieldError("appliance_id", "give either appliance_id or name")
+        if name is not None:
+            return clean_name(name)
+        appliance = self._appliances.get(appliance_id or 0)
+        if appliance is None:
+            raise FieldError("appliance_id", "there is none of that id")
+        if appliance.kind is not ApplianceKind.APPLIANCE:
+            raise FieldError("appliance_id", "is a device: it is sold with its serial number")
+        return appliance.name
+
+    def _sold_before(self, customer_id: str, held: str, asked: str) -> Sale:
+        """What that key stands for. The plan may have ended since."""
+        plan_id, _, asked_before = held.partition(" ")
+        if asked_before != asked:
+            raise ReferenceConflict("this Idempotency-Key was used for another sale")
+        account = self._accounts.get(customer_id)
+        plan = account.plan(plan_id) if account else None
+        plan = plan or self._accounts.ended_plan(plan_id)
+        if plan is None:  # it ended between the two reads
+            raise VersionConflict(plan_id)
+        return Sale(plan, repeated=True)
+
+    # --- devices ------------------------------------------------------------------------------
+
+    def sell_device(self, serial_number: str, terms: Terms, *, actor: str) -> Plan:
+        """Sell an SHS or e-bike to its owner, or sell it again once its plan has ended.
+
+        Raises:
+            DeviceNotFound, DeviceHasOpenPlan: see there.
+            Refused: nobody owns it (``device_unassigned``).
+            FieldError: it is a meter; or it was paid already and cannot be unlocked from here.
+            InvalidPlan, AccountFull: as for an appliance.
+            VersionConflict, TryAgain, OutcomeUnknown: as for an appliance.
+        """
+        for round_number in range(WRITES_MAX):
+            device = self._devices.get(serial_number)
+            if device is None:
+                raise DeviceNotFound(f"there is no device {serial_number}")
+            if device.kind is Kind.METER:
+                raise FieldError("serial_number", "a meter is not sold on a plan")
+            if device.customer_id is None:
+                raise Refused(Refusal.DEVICE_UNASSIGNED, "nobody owns the device")
+            try:
+                return self._write_device(device, device.customer_id, terms, actor)
+            except VersionConflict:
+                self._wait(round_number)
+        raise VersionConflict(serial_number)
+
+    def _write_device(self, device: Device, customer_id: str, terms: Terms, actor: str) -> Plan:
+        account = self._accounts.get(customer_id)
+        record = account.device(device.serial_number) if account else None
+        if account is None or record is None:
+            raise VersionConflict(device.serial_number)  # it is changing hands this very moment
+        if account.plan_of(device.serial_number) is not None:
+            raise DeviceHasOpenPlan("its plan must end before it is sold again")
+        plan = device_plan(terms, device, self._name_of_device(device), self._clock.now())
+        sale = with_device_plan(account.next_version(), record, device, plan, self._manufacturers)
+        act = Act(actor, plan.sold_at, "sale of a device")
+        entry = entry_of(
+            act, sale.account, "plan_sold", opened=plan, unlock_token=sale.unlock_token
+        )
+        # The device is written too, unchanged: were it changing hands, one of the two would fail.
+        self._accounts.change(sale.account, entry, device=device, ended_plans=sale.ended_plans)
+        self._note(plan, sale.account, actor)
+        return plan
+
+    def _name_of_device(self, device: Device) -> str:
+        appliance = (
+            None if device.appliance_id is None else self._appliances.get(device.appliance_id)
+        )
+        if appliance is not None:
+            return appliance.name
+        return self._manufacturers.get(device.manufacturer).manufacturer.name
+
+    # --- what both share ----------------------------------------------------------------------
+
+    def _note(self, plan: Plan, account: Account, actor: str) -> None:
+        self._journal.event(
+            "plan_sold",
+            plan_id=plan.plan_id,
+            customer_id=account.customer_id,
+            account_version=account.version,
+            actor=actor,
+        )
+
+    def _wait(self, round_number: int) -> None:
+        self._pause(random.uniform(0, 0.05 * 2**round_number))  # noqa: S311 - jitter
+
+
+def new_plan_id() -> str:
+    """An id that no plan has: ``p-`` and ten letters and digits."""
+    return "p-" + base64.b32encode(secrets.token_bytes(7)).decode().lower()[:10]
+
+
+def device_plan(terms: Terms, device: Device, name: str, sold_at: datetime) -> Plan:
+    """A plan on those terms for that device.
+
+    Raises:
+        InvalidPlan: the terms contradict each other.
+    """
+    return make_plan(
+        terms,
+        plan_id=new_plan_id(),
+        name=name,
+        sold_at=sold_at,
+        serial_number=device.serial_number,
+    )
+
+
+def with_device_plan(
+    account: Account,
+    record: DeviceAccount,
+    device: Device,
+    plan: Plan,
+    manufacturers: Manufacturers,
+) -> DeviceSale:
+    """Put a device's plan into its owner's account, and into the device's record there.
+
+    A plan that was already paid in full unlocks the device at once: its token is computed here,
+    as in a settlement, and the counter moves on with it.
+
+    Raises:
+        AccountFull: one open plan too many.
+        FieldError: on ``already_paid``: the device is paid off, and cannot be unlocked from here.
+    """
+    sold = replace(record, plan_id=plan.plan_id, carry_days=Fraction(0))
+    account = account.with_device(sold)
+    if not plan.is_paid:
+        return DeviceSale(account.with_plan(plan))
+    token, account = _unlocked(account, device, manufacturers)
+    return DeviceSale(account, (plan,), token)
+
+
+def _unlocked(
+    account: Account, device: Device, manufacturers: Manufacturers
+) -> tuple[str | None, Account]:
+    module = manufacturers.get(device.manufacturer)
+    if not module.manufacturer.local:
+        raise FieldError("already_paid", "such a device cannot be unlocked without a payment")
+    issuer: Issuer = module  # type: ignore[assignment]  # what is local issues
+    unlock = Vend(
+        number=1,
+        serial_number=device.serial_number,
+        manufacturer=device.manufacturer,
+        kind=VendKind.UNLOCK,
+        state=VendState.INTENDED,
+    )
+    try:
+        _, token, account = issue_token(issuer, device, unlock, account)
+    except VendRefused as refused:
+        raise FieldError("already_paid", f"the device cannot be unlocked: {refused.code}") from None
+    return token.value, account
+
+
+def _hash(terms: Terms, appliance_id: int | None, name: str | None) -> str:
+    """What tells a repeated request from a different one under the same key."""
+    return hashlib.sha256(repr((terms, appliance_id, name)).encode()).hexdigest()[:32]

@@ -1,0 +1,336 @@
+"""Register: a customer and a device become known together, or not at all."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from chalicelib.domain.account import Account, DeviceAccount, Kind, Tenure
+from chalicelib.domain.errors import FieldError, MwangaError
+from chalicelib.domain.moment import local_day, start_of_day
+from chalicelib.domain.plan import Plan, Terms
+from chalicelib.domain.serial import normalise_serial
+from chalicelib.services.accept import rules_of
+from chalicelib.services.appliances import default_terms
+from chalicelib.services.customers import KeepCustomers, Person
+from chalicelib.services.devices import DeviceView
+from chalicelib.services.entries import Act, entry_of
+from chalicelib.services.fields import below
+from chalicelib.services.plans import device_plan, with_device_plan
+from chalicelib.services.ports import (
+    Accounts,
+    Appliance,
+    Appliances,
+    Catalogue,
+    Clock,
+    ConditionFailed,
+    Customer,
+    Customers,
+    Device,
+    Devices,
+    Issuer,
+    Journal,
+    Manufacturers,
+    Registration,
+    Registry,
+    SiteKind,
+    Sites,
+    Tariffs,
+    TryAgain,
+    Vendor,
+)
+
+WRITES_MAX = 6
+REGISTERED_ON_MIN = date(2000, 1, 1)
+"""Earlier dates are slips of the pen, and would make decades of fees."""
+
+
+class MeterRegistrationRequiresApp(MwangaError):
+    """Only field staff register meters, whatever else somebody may do."""
+
+    code = "meter_registration_requires_app"
+
+
+@dataclass(frozen=True, slots=True)
+class NewDevice:
+    """What is said of the device. ``manufacturer`` is its key, and decides the device's kind.
+
+    A meter needs ``tariff_id``; an SHS or e-bike needs ``terms``, or an appliance with a default
+    plan. ``village_id`` is the customer's where it is ``None``.
+    """
+
+    serial_number: str
+    manufacturer: str
+    village_id: int | None = None
+    tariff_id: int | None = None
+    appliance_id: int | None = None
+    terms: Terms | None = None
+    technical: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """Customer and device as they are stored; ``repeated`` if they were registered before."""
+
+    customer: Customer
+    device: DeviceView
+    repeated: bool = False
+
+
+class Register:
+    """Registers devices with their owners. The same registration twice gives one."""
+
+    def __init__(
+        self,
+        *,
+        keep_customers: KeepCustomers,
+        show_device: Callable[[Device], DeviceView],
+        customers: Customers,
+        devices: Devices,
+        accounts: Accounts,
+        sites: Sites,
+        tariffs: Tariffs,
+        appliances: Appliances,
+        registry: Registry,
+        catalogue: Catalogue,
+        manufacturers: Manufacturers,
+        clock: Clock,
+        journal: Journal,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._keep_customers = keep_customers
+        self._show_device = show_device
+        self._customers = customers
+        self._devices = devices
+        self._accounts = accounts
+        self._sites = sites
+        self._tariffs = tariffs
+        self._appliances = appliances
+        self._registry = registry
+        self._catalogue = catalogue
+        self._manufacturers = manufacturers
+        self._clock = clock
+        self._journal = journal
+        self._pause = pause
+
+    def register(
+        self,
+        owner: Person | str,
+        new: NewDevice,
+        registered_on: date | None,
+        *,
+        actor: str,
+        in_the_field: bool,
+    ) -> Registered:
+        """Register the device with its owner: a person, or the id of a customer.
+
+        Raises:
+            MeterRegistrationRequiresApp: see there.
+            FieldError: on the field that cannot be accepted; on ``device.serial_number`` where
+                the device belongs to somebody else.
+            AccountFull: the customer has too many devices or open plans.
+            SecretMissing: the device's key cannot be sealed now.
+            TryAgain, OutcomeUnknown: not registered, or not known to be: the same request may be
+                sent again.
+        """
+        with below("device"):
+            serial_number = normalise_serial(new.serial_number)
+            module = self._module(new.manufacturer)
+        if module.manufacturer.kind is Kind.METER and not in_the_field:
+            raise MeterRegistrationRequiresApp("meters are registered by field staff, in the app")
+        day, moment = self._day_and_moment(registered_on)
+        checked = owner if isinstance(owner, str) else self._checked(owner)
+        fresh: Customer | None = None
+        for round_number in range(WRITES_MAX):
+            stored = self._devices.get(serial_number)
+            if stored is not None:
+                return self._again(stored, self._known(checked))
+            customer, is_new = self._owner(checked, fresh)
+            fresh = customer if is_new else None
+            with below("device"):
+                device, counter = self._device(serial_number, new, module, customer, day)
+                act = Act(actor, self._clock.now(), "registration")
+                made = self._made(customer, is_new, device, counter, new, moment, act)
+            try:
+                self._registry.register(made)
+            except ConditionFailed:  # somebody was faster: look again at what there is
+                self._pause(random.uniform(0, 0.05 * 2**round_number))  # noqa: S311 - jitter
+                continue
+            self._note(made, actor)
+            return Registered(customer, self._show_device(device))
+        raise TryAgain("the same things are being registered by another request")
+
+    # --- what there is ------------------------------------------------------------------------
+
+    def _module(self, key: str) -> Issuer | Vendor:
+        try:
+            return self._manufacturers.get(key)
+        except KeyError:
+            raise FieldError("manufacturer", "there is none of that key") from None
+
+    def _checked(self, person: Person) -> Person:
+        with below("customer"):
+            return self._keep_customers.checked(person)
+
+    def _known(self, owner: Person | str) -> Customer | None:
+        if isinstance(owner, Person):
+            return self._keep_customers.known(owner)
+        return self._of_id(owner)
+
+    def _of_id(self, customer_id: str) -> Customer:
+        customer = self._customers.get(customer_id)
+        if customer is None:
+            raise FieldError("customer.customer_id", "there is none of that id")
+        return customer
+
+    def _owner(self, owner: Person | str, fresh: Customer | None) -> tuple[Customer, bool]:
+        """The customer who is to own the device, and whether it is a new one.
+
+        ``fresh`` is the new one of an earlier round, so that no number is used in vain.
+        """
+        if isinstance(owner, str):
+            return self._of_id(owner), False
+        known = self._keep_customers.known(owner)
+        if known is not None:
+            return known, False
+        return fresh or self._keep_customers.new(owner), True
+
+    def _again(self, stored: Device, customer: Customer | None) -> Registered:
+        """The device is known: the same registration again, or somebody else's device."""
+        if customer is None or stored.customer_id != customer.customer_id:
+            raise FieldError("device.serial_number", "is registered already, and not with them")
+        return Registered(customer, self._show_device(stored), repeated=True)
+
+    # --- what is new --------------------------------------------------------------------------
+
+    def _device(
+        self,
+        serial_number: str,
+        new: NewDevice,
+        module: Issuer | Vendor,
+        customer: Customer,
+        day: date,
+    ) -> tuple[Device, int | None]:
+        """The device, its secrets sealed, and its counter where tokens are computed here."""
+        sealed, counter = module.seal(serial_number, new.technical or {})
+        device = Device(
+            serial_number=serial_number,
+            kind=module.manufacturer.kind,
+            manufacturer=new.manufacturer,
+            village_id=self._village(new, customer),
+            registered_on=day,
+            customer_id=customer.customer_id,
+            tariff_id=new.tariff_id,
+            appliance_id=new.appliance_id,
+            technical=sealed,
+        )
+        return device, counter if module.manufacturer.local else None
+
+    def _made(
+        self,
+        customer: Customer,
+        new_customer: bool,
+        device: Device,
+        counter: int | None,
+        new: NewDevice,
+        moment: datetime,
+        act: Act,
+    ) -> Registration:
+        """Everything that is to be stored: the account one version on, and the entry of it."""
+        account = self._accounts.get(customer.customer_id) or Account(customer.customer_id)
+        account = account.next_version()
+        serial_number = device.serial_number
+        if device.kind is Kind.METER:
+            tenure = self._tenure(new, moment)
+            account = account.with_device(
+                DeviceAccount(serial_number, device.kind, tenures=(tenure,), counter=counter)
+            )
+            entry = entry_of(act, account, "registered", serial_number=serial_number)
+            return Registration(customer, new_customer, device, account, entry)
+        plan = self._plan(device, new, moment)
+        record = DeviceAccount(serial_number, device.kind, counter=counter)
+        with below("plan"):
+            sale = with_device_plan(account, record, device, plan, self._manufacturers)
+        entry = entry_of(
+            act,
+            sale.account,
+            "registered",
+            opened=plan,
+            serial_number=serial_number,
+            unlock_token=sale.unlock_token,
+        )
+        return Registration(customer, new_customer, device, sale.account, entry, sale.ended_plans)
+
+    def _day_and_moment(self, registered_on: date | None) -> tuple[date, datetime]:
+        """The day of the registration, and the moment at which fees and plan begin."""
+        now = self._clock.now()
+        time_zone = rules_of(self._catalogue.settings()).time_zone
+        today = local_day(now, time_zone)
+        if registered_on is None or registered_on == today:
+            return today, now
+        if not REGISTERED_ON_MIN <= registered_on < today:
+            raise FieldError("registered_on", "must be a day from 2000-01-01 to today")
+        return registered_on, start_of_day(registered_on, time_zone)
+
+    def _village(self, new: NewDevice, customer: Customer) -> int:
+        if new.village_id is None:
+            return customer.village_id
+        if self._sites.get(SiteKind.VILLAGE, new.village_id) is None:
+            raise FieldError("village_id", "there is none of that id")
+        return new.village_id
+
+    def _tenure(self, new: NewDevice, since: datetime) -> Tenure:
+        """The tariff of a meter, from that moment on."""
+        for name, given in (("plan", new.terms), ("appliance_id", new.appliance_id)):
+            if given is not None:
+                raise FieldError(name, "a meter has a tariff instead")
+        if new.tariff_id is None:
+            raise FieldError("tariff_id", "is required for a meter")
+        if self._tariffs.get(new.tariff_id) is None:
+            raise FieldError("tariff_id", "there is none of that id")
+        return Tenure(new.tariff_id, since)
+
+    def _plan(self, device: Device, new: NewDevice, sold_at: datetime) -> Plan:
+        """The plan on which an SHS or e-bike is sold with its registration."""
+        if new.tariff_id is not None:
+            raise FieldError("tariff_id", "only meters have a tariff")
+        terms, name = self._terms_and_name(device, new)
+        with below("plan"):
+            return device_plan(terms, device, name, sold_at)
+
+    def _terms_and_name(self, device: Device, new: NewDevice) -> tuple[Terms, str]:
+        """On which terms the device is sold, and what the plan is called."""
+        appliance = self._appliance(device.kind, new.appliance_id)
+        if new.terms is not None:
+            maker = self._manufacturers.get(device.manufacturer).manufacturer
+            return new.terms, appliance.name if appliance else maker.name
+        if appliance is None:
+            raise FieldError("plan", "is required, or an appliance_id with a default plan")
+        if appliance.default_plan is None:
+            raise FieldError("plan", "is required: the appliance has no default plan")
+        sold_on = device.registered_on
+        terms = default_terms(appliance.price_minor, appliance.default_plan, sold_on)
+        return terms, appliance.name
+
+    def _appliance(self, kind: Kind, appliance_id: int | None) -> Appliance | None:
+        if appliance_id is None:
+            return None
+        appliance = self._appliances.get(appliance_id)
+        if appliance is None or appliance.kind.value != kind.value:
+            raise FieldError("appliance_id", f"there is no {kind.value} of that id")
+        return appliance
+
+    def _note(self, registration: Registration, actor: str) -> None:
+        device = registration.device
+        self._journal.event(
+            "device_registered",
+            serial_number=device.serial_number,
+            customer_id=registration.customer.customer_id,
+            new_customer=registration.new_customer,
+            actor=actor,
+        )
+        self._journal.count("Registrations", kind=device.kind.value)
