@@ -1,0 +1,81 @@
+# make test      everything that CI runs: lint, types, import rules, all suites
+# make up        start the local cloud; make down stops it and leaves nothing behind
+# make demo      a payment's way through the running system, told step by step
+# make package   build what is deployed, into build/package
+# make bench     the write budget and the speed of the core
+# make openapi   write openapi.json anew
+# make clean     remove all that make made
+#
+# Nothing has to be set up first: the virtual environment is made when it is needed, and again
+# when the requirements change.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# The interpreter decides which Lambda runtime Chalice packages for.
+PYTHON ?= python3.11
+VENV := .venv
+READY := $(VENV)/.ready
+RUN := $(VENV)/bin/python
+PYTEST := $(RUN) -m pytest -q
+
+export PYTHONDONTWRITEBYTECODE := 1
+# No tool may reach a real account by accident.
+unexport AWS_PROFILE AWS_SESSION_TOKEN AWS_SECURITY_TOKEN AWS_ENDPOINT_URL
+export AWS_ACCESS_KEY_ID := test
+export AWS_SECRET_ACCESS_KEY := test
+export AWS_DEFAULT_REGION := eu-west-1
+
+.PHONY: help test lint unit integration infra e2e up down demo bench package openapi clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^Nothing/,$$d'
+
+test: lint tested-core infra e2e
+
+lint: $(READY)
+	@echo "== lint, types, import rules"
+	@$(RUN) -m ruff check --quiet .
+	@$(RUN) -m ruff format --check --quiet . || { echo "run: ruff format ." >&2; exit 1; }
+	@$(RUN) -m mypy
+	@mkdir -p build
+	@$(VENV)/bin/lint-imports --no-cache >build/import-rules.log || { cat build/import-rules.log; exit 1; }
+
+# Both suites together must reach every branch of the rules and of what the system does.
+.PHONY: tested-core
+tested-core: $(READY)
+	@echo "== unit and integration"
+	@$(PYTEST) tests/unit tests/integration --cov --cov-report=
+	@$(RUN) -m coverage report --include='chalicelib/domain/*,chalicelib/services/*' --fail-under=100
+
+unit integration infra e2e: $(READY)
+	@echo "== $@"
+	@$(PYTEST) tests/$@
+
+bench: $(READY)
+	@$(PYTEST) -s tests/bench
+
+up down demo: $(READY)
+	@$(RUN) -m infra.local.$@
+
+package: $(READY)
+	@$(RUN) -m infra.package
+
+openapi: $(READY)
+	@$(RUN) -m chalicelib.api.openapi openapi.json
+
+clean:
+	@if [ -x $(RUN) ]; then $(RUN) -m infra.local.down; fi
+	@rm -rf $(VENV) .local build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+
+# pip's own words are shown only where it fails.
+$(READY): requirements.txt requirements-dev.txt
+	@echo "== virtual environment ($(PYTHON))"
+	@mkdir -p build
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=…")'
+	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt >build/pip.log 2>&1 \
+		|| { cat build/pip.log; exit 1; }
+	@touch $@

@@ -1,0 +1,1 @@
+"""Everything around the code: resources, the package, and the local cloud."""

@@ -1,0 +1,103 @@
+"""Turns the packaged template into the local one, and is the complete list of differences.
+
+What is not listed in :data:`DIFFERENCES` is deployed to the emulator as it is to AWS; a test
+compares the two templates and knows this list only.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Template = dict[str, Any]
+
+GATEWAY_RESPONSES = "x-amazon-apigateway-gateway-responses"
+
+
+@dataclass(frozen=True)
+class LocalAddresses:
+    """What local functions must be told that functions on AWS need not know."""
+
+    sms_log_url: str
+    """Where the ``log`` SMS gateway posts each SMS."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One way in which the local template differs from the packaged one."""
+
+    places: tuple[str, ...]
+    """The paths in the template at or below which something changes; ``*`` is any one name."""
+    reason: str
+    apply: Callable[[Template, LocalAddresses], None]
+
+
+def adapt(packaged: Template, addresses: LocalAddresses) -> Template:
+    """The local template for a packaged one, which is left as it is."""
+    local = copy.deepcopy(packaged)
+    for difference in DIFFERENCES:
+        difference.apply(local, addresses)
+    return local
+
+
+def _without_layer(template: Template, _: LocalAddresses) -> None:
+    del template["Resources"]["ManagedLayer"]
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            del resource["Properties"]["Layers"]
+
+
+def _gateway_responses_as_resources(template: Template, _: LocalAddresses) -> None:
+    body = template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]
+    for kind, response in body.pop(GATEWAY_RESPONSES).items():
+        name = "GatewayResponse" + kind.title().replace("_", "")
+        template["Resources"][name] = {
+            "Type": "AWS::ApiGateway::GatewayResponse",
+            "Properties": {
+                "RestApiId": {"Ref": "RestAPI"},
+                "ResponseType": kind,
+                "StatusCode": str(response["statusCode"]),
+                "ResponseParameters": response["responseParameters"],
+                "ResponseTemplates": response["responseTemplates"],
+            },
+        }
+
+
+def _sms_to_log(template: Template, addresses: LocalAddresses) -> None:
+    variables = template["Globals"]["Function"]["Environment"]["Variables"]
+    variables["SMS_GATEWAY"] = "log"
+    variables["SMS_LOG_URL"] = addresses.sms_log_url
+
+
+DIFFERENCES = (
+    Difference(
+        places=("Resources.ManagedLayer", "Resources.*.Properties.Layers"),
+        reason=(
+            "The layer is built for Lambda's arm64 machines. Local functions import the same "
+            "pinned packages from the virtual environment that runs the emulator; what is in the "
+            "layer is checked when it is packaged. It also saves unpacking it for each worker."
+        ),
+        apply=_without_layer,
+    ),
+    Difference(
+        places=(
+            f"Resources.RestAPI.Properties.DefinitionBody.{GATEWAY_RESPONSES}",
+            "Resources.GatewayResponse*",
+        ),
+        reason=(
+            "The emulator ignores gateway responses in the API's body and takes them as resources; "
+            "on AWS such resources reach a stage only with its next deployment."
+        ),
+        apply=_gateway_responses_as_resources,
+    ),
+    Difference(
+        places=(
+            "Globals.Function.Environment.Variables.SMS_GATEWAY",
+            "Globals.Function.Environment.Variables.SMS_LOG_URL",
+        ),
+        reason="No SMS leaves the machine: each is posted to the fakes, where people can read it.",
+        apply=_sms_to_log,
+    ),
+)

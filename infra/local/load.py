@@ -1,0 +1,125 @@
+"""Fills a fresh local stack: its secrets, its staff and the company's settings."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infra.local import processes
+from infra.local.deploy import STACK, client
+from infra.package import REGION, ROOT
+
+ROLES = ("admin", "office", "field", "agent", "operations", "finance")
+
+PARTNERS = ("demo", "demo2")
+
+COMPANY: dict[str, Any] = {
+    "company": "Mwanga Local",
+    "country": "KE",
+    "currency": "KES",
+    "time_zone": "Africa/Nairobi",
+    "languages": ("en", "sw"),
+}
+"""The settings of the local company."""
+
+
+class LoadingFailed(Exception):
+    """The tables could not be filled. The text is what the services said."""
+
+
+def _word() -> str:
+    return secrets.token_urlsafe(24)
+
+
+@dataclass(frozen=True)
+class Generated:
+    """All that is made up for one local cloud; nothing of it is used twice or anywhere else."""
+
+    staff: dict[str, dict[str, str]] = field(
+        default_factory=lambda: {
+            role: {"email": f"{role}@mwanga.example", "password": _word()} for role in ROLES
+        }
+    )
+    partners: dict[str, str] = field(default_factory=lambda: {name: _word() for name in PARTNERS})
+    daraja_path_secret: str = field(default_factory=lambda: secrets.token_hex(16))
+    daraja_short_code: str = "600966"
+    vendors: dict[str, dict[str, str]] = field(
+        default_factory=lambda: {
+            "calin": {"user_id": f"MWANGA{secrets.randbelow(10_000):04}", "password": _word()}
+        }
+    )
+    """What each faked manufacturer accepts: the credentials it gave to the company."""
+    device_key: str = field(
+        default_factory=lambda: base64.b64encode(secrets.token_bytes(32)).decode()
+    )
+
+
+def fill_secrets(endpoint: str, generated: Generated, calin_url: str) -> None:
+    """Puts the generated secrets where an operator puts the real ones."""
+    manager = client("secretsmanager", endpoint)
+    for name, content in _secret_contents(generated, calin_url).items():
+        manager.put_secret_value(SecretId=f"{STACK}/{name}", SecretString=json.dumps(content))
+
+
+def _secret_contents(generated: Generated, calin_url: str) -> dict[str, Any]:
+    return {
+        "channels/direct": {
+            "partners": {name: [secret] for name, secret in generated.partners.items()}
+        },
+        "channels/daraja": {
+            "short_code": generated.daraja_short_code,
+            "path_secrets": [generated.daraja_path_secret],
+            "addresses": ["127.0.0.1"],
+        },
+        "manufacturers/calin": {"base_url": calin_url, **generated.vendors["calin"]},
+        "device-keys": {"current": "k1", "keys": {"k1": generated.device_key}},
+    }
+
+
+def fill_tables(endpoint: str, generated: Generated, state: Path) -> None:
+    """Makes the staff and sets the company's settings, with the services that the API uses.
+
+    They run in a process of their own, whose environment is that of this stack, and before the
+    API is first asked: nothing has to wait until it forgets what it knew.
+
+    Raises:
+        LoadingFailed: the text says why.
+    """
+    environment = processes.environment(
+        state,
+        AWS_DEFAULT_REGION=REGION,
+        AWS_ENDPOINT_URL=endpoint,
+        MWANGA_STAGE="local",
+        PYTHONPATH=str(ROOT),
+        TABLE_PREFIX=f"{STACK}-",
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "infra.local.load"],
+        env=environment,
+        input=json.dumps(generated.staff),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    if run.returncode != 0:
+        raise LoadingFailed(run.stdout)
+
+
+def main() -> None:
+    """Fills the tables of the stack that the environment names; reads the staff from stdin."""
+    from chalicelib.services.company import Choices
+    from chalicelib.wiring import wiring
+
+    for role, member in json.load(sys.stdin).items():
+        wiring.log_in.create_staff(member["email"], member["password"], [role])
+    wiring.keep_company.replace(Choices(**COMPANY), actor="local cloud")
+
+
+if __name__ == "__main__":
+    main()

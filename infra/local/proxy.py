@@ -1,0 +1,108 @@
+"""``http://127.0.0.1:<port>/api/…``, as a custom domain with the base path ``api`` gives on AWS.
+
+The emulator serves an API at ``/restapis/<id>/<stage>/_user_request_/…``; the registration app
+has ``/api/…`` built in. This passes everything through byte for byte: method, path, query, body
+and headers, but for what makes the emulator behave as API Gateway does:
+
+* Percent signs in the path are encoded once more. The emulator decodes a path before it looks
+  for the route; API Gateway hands path parameters to the function as they were sent.
+* ``X-Forwarded-For`` is the caller's address, whatever the caller wrote there. The emulator takes
+  its first entry for the source address; API Gateway looks at the connection.
+* ``Host`` is the emulator's, and headers that concern one connection end here.
+
+Run as ``python -m infra.local.proxy <port> <upstream port> <upstream path>``.
+"""
+
+from __future__ import annotations
+
+import sys
+from http.client import HTTPConnection, HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from infra.local.processes import HOST
+
+BASE_PATH = "/api"
+SECONDS_MAX = 30
+"""API Gateway gives up after 29 seconds; this must not give up before."""
+
+_OF_ONE_CONNECTION = frozenset(
+    {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+_NOT_PASSED_ON = _OF_ONE_CONNECTION | {"host", "content-length", "x-forwarded-for"}
+
+
+class ProxyServer(ThreadingHTTPServer):
+    """One thread per connection; a burst waits in the queue instead of being turned away."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, port: int, upstream_port: int, upstream_path: str) -> None:
+        super().__init__((HOST, port), _ProxyHandler)
+        self.upstream_port = upstream_port
+        self.upstream_path = upstream_path
+
+
+class _ProxyHandler(BaseHTTPRequestHandler):
+    server: ProxyServer
+    protocol_version = "HTTP/1.1"  # callers keep their connections, as with the real service
+
+    def serve(self) -> None:
+        body = self._body()
+        if not (self.path + "/").startswith((BASE_PATH + "/", BASE_PATH + "?")):
+            return self._answer(404, [], b"Only /api is served here.\n")
+        path, mark, query = self.path.removeprefix(BASE_PATH).partition("?")
+        target = self.server.upstream_path + (path.replace("%", "%25") or "/") + mark + query
+        upstream = HTTPConnection(HOST, self.server.upstream_port, timeout=SECONDS_MAX)
+        try:
+            upstream.putrequest(self.command, target, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                if name.lower() not in _NOT_PASSED_ON:
+                    upstream.putheader(name, value)
+            upstream.putheader("X-Forwarded-For", self.client_address[0])
+            upstream.putheader("Content-Length", str(len(body)))
+            upstream.endheaders(body)
+            response = upstream.getresponse()
+            self._answer(response.status, response.getheaders(), response.read())
+        except (OSError, HTTPException) as error:
+            self._answer(502, [], f"The local API cannot be reached: {error}\n".encode())
+        finally:
+            upstream.close()
+
+    def _body(self) -> bytes:
+        if "chunked" not in self.headers.get("Transfer-Encoding", "").lower():
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass  # trailers
+        return b"".join(parts)
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in headers:
+            if name.lower() not in _OF_ONE_CONNECTION | {"content-length"}:
+                self.send_header(name, value)
+        if status not in (204, 304):
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing: the emulator logs every request."""
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = serve
+
+
+def main() -> None:
+    """Serves until it is ended from outside."""
+    port, upstream_port, upstream_path = sys.argv[1:]
+    ProxyServer(int(port), int(upstream_port), upstream_path).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,261 @@
+"""The servers of the fakes: one address per vendor, and one to control them all."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from infra.local.processes import HOST
+from infra.local.vendors.faults import (
+    CLOSED_SECONDS_EACH,
+    SILENT_SECONDS,
+    SLOW_SECONDS,
+    Fault,
+    FaultOrder,
+    Faults,
+    UnreadableFault,
+)
+from infra.local.vendors.vendor import Answer, Request, Vendor
+
+_GARBAGE = Answer(200, b"<html><body>Service temporarily", "text/html")
+
+
+class Address:
+    """A server on one port that can be closed, so that connections are refused, and reopened."""
+
+    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._port = port
+        self._handler = handler
+        self._server: _Server | None = None
+        self._reopening: threading.Timer | None = None
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """Listens from now on."""
+        with self._lock:
+            self._cancel()
+            if self._server is None:
+                self._server = _Server((HOST, self._port), self._handler)
+                serve = self._server.serve_forever
+                threading.Thread(target=serve, args=(0.05,), daemon=True).start()
+
+    def close(self, seconds: float | None = None) -> None:
+        """Refuses connections: for so many seconds, or until it is opened again."""
+        with self._lock:
+            self._cancel()
+            if self._server is not None:
+                self._server.shutdown()
+                self._server.server_close()
+                self._server = None
+            if seconds is not None:
+                self._reopening = threading.Timer(seconds, self.open)
+                self._reopening.daemon = True
+                self._reopening.start()
+
+    def _cancel(self) -> None:
+        if self._reopening is not None:
+            self._reopening.cancel()
+            self._reopening = None
+
+
+class Fakes:
+    """All faked vendors, what they issued, and the SMS that would have been sent."""
+
+    def __init__(self, vendors: Mapping[Vendor, int], sms_log: Path) -> None:
+        """Args:
+        vendors: each vendor with its port.
+        sms_log: where SMS are written, readable for people.
+        """
+        self.faults = Faults()
+        self.addresses = {
+            vendor.key: Address(port, _vendor_handler(vendor, self))
+            for vendor, port in vendors.items()
+        }
+        self.silence = threading.Event()
+        self._vends: list[dict[str, Any]] = []
+        self._sms: list[dict[str, Any]] = []
+        self._sms_log = sms_log
+        self._lock = threading.Lock()
+
+    def open(self, control_port: int) -> Address:
+        """Opens all addresses; answers the one for control."""
+        for address in self.addresses.values():
+            address.open()
+        control = Address(control_port, _control_handler(self))
+        control.open()
+        return control
+
+    def order_fault(self, order: FaultOrder) -> None:
+        """Puts a fault in force."""
+        if order.fault is Fault.REFUSE_CONNECTION:
+            seconds = None if order.times is None else order.times * CLOSED_SECONDS_EACH
+            self.addresses[order.vendor].close(seconds)
+        else:
+            self.faults.add(order)
+
+    def clear_faults(self) -> None:
+        """Ends all faults, at once also for calls that are kept waiting."""
+        self.faults.clear()
+        self.silence.set()
+        self.silence = threading.Event()
+        for address in self.addresses.values():
+            address.open()
+
+    def record_vend(
+        self, vendor: str, serial_number: str, request: Mapping[str, Any], token: str | None
+    ) -> None:
+        """Remembers an accepted request and what was issued for it, if anything."""
+        vend = {
+            "at": _now(),
+            "vendor": vendor,
+            "serial_number": serial_number,
+            "request": {**request, "password": "…"} if "password" in request else dict(request),
+            "issued": token is not None,
+            "token": token,
+        }
+        with self._lock:
+            self._vends.append(vend)
+
+    def vends(self, vendor: str | None, serial_number: str | None) -> list[dict[str, Any]]:
+        """What was asked for and issued, oldest first."""
+        with self._lock:
+            return [
+                vend
+                for vend in self._vends
+                if vendor in (None, vend["vendor"])
+                and serial_number in (None, vend["serial_number"])
+            ]
+
+    def take_sms(self, sms: dict[str, Any]) -> None:
+        """Keeps an SMS and writes it down."""
+        head = f"{_now()}  to {sms['to']}  ({sms['payment_id']}, {sms['number']})"
+        with self._lock:
+            self._sms.append({"at": _now(), **sms})
+            with self._sms_log.open("a", encoding="utf-8") as log:
+                log.write(f"{head}\n{sms['body']}\n\n")
+
+    def sms(self) -> list[dict[str, Any]]:
+        """The SMS so far, oldest first."""
+        with self._lock:
+            return list(self._sms)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers each connection once, so that a closed address is closed to everybody."""
+
+    def answer(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def serve(self) -> None:
+        raise NotImplementedError
+
+    def log_message(self, format: str, *args: Any) -> None:
+        print(f"{_now()} {format % args}")
+
+    def do_GET(self) -> None:
+        self.serve()
+
+    do_POST = do_PUT = do_DELETE = do_GET
+
+
+def _vendor_handler(vendor: Vendor, fakes: Fakes) -> type[_Handler]:
+    class VendorHandler(_Handler):
+        """Serves one vendor under ``/<key>``."""
+
+        def serve(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            path = self.path.removeprefix(f"/{vendor.key}")
+            read = vendor.read(Request(self.command, path, headers, self.body()))
+            if isinstance(read, Answer):
+                return self.answer(read)
+            fault = fakes.faults.take(vendor.key, read.serial_number)
+            silence = fakes.silence
+            if fault in (Fault.ERROR_500, Fault.REFUSE):
+                fakes.record_vend(vendor.key, read.serial_number, read.request, None)
+                if fault is Fault.REFUSE:
+                    return self.answer(vendor.refusal(read))
+                return self.answer(Answer(500, b"Internal Server Error", "text/plain"))
+            token, answer = vendor.issue(read)
+            fakes.record_vend(vendor.key, read.serial_number, read.request, token)
+            if fault is Fault.VEND_THEN_TIMEOUT:
+                silence.wait(SILENT_SECONDS)
+                return None  # hangs up without a word
+            if fault is Fault.SLOW:
+                silence.wait(SLOW_SECONDS)
+            return self.answer(_GARBAGE if fault is Fault.GARBAGE else answer)
+
+    return VendorHandler
+
+
+def _control_handler(fakes: Fakes) -> type[_Handler]:
+    class ControlHandler(_Handler):
+        """``/_control/…`` and ``/sms``."""
+
+        def serve(self) -> None:
+            address = urlsplit(self.path)
+            query = {name: values[-1] for name, values in parse_qs(address.query).items()}
+            routes: dict[tuple[str, str], Callable[[], Answer]] = {
+                ("POST", "/_control/faults"): self._add_fault,
+                ("DELETE", "/_control/faults"): self._clear_faults,
+                ("GET", "/_control/vends"): lambda: self._vends(query),
+                ("GET", "/_control/refunds"): lambda: Answer.of({"items": []}),
+                ("POST", "/sms"): self._take_sms,
+                ("GET", "/sms"): lambda: Answer.of({"items": fakes.sms()}),
+            }
+            route = routes.get((self.command, address.path))
+            self.answer(route() if route else Answer.of({"error": "no such address"}, 404))
+
+        def _add_fault(self) -> Answer:
+            try:
+                order = FaultOrder.read(_json(self.body()), set(fakes.addresses))
+            except UnreadableFault as error:
+                return Answer.of({"error": str(error)}, 422)
+            fakes.order_fault(order)
+            return Answer(204, b"")
+
+        def _clear_faults(self) -> Answer:
+            fakes.clear_faults()
+            return Answer(204, b"")
+
+        def _vends(self, query: Mapping[str, str]) -> Answer:
+            vends = fakes.vends(query.get("vendor"), query.get("serial_number"))
+            return Answer.of({"items": vends})
+
+        def _take_sms(self) -> Answer:
+            sms = _json(self.body())
+            if not isinstance(sms, dict) or set(sms) != {"to", "body", "payment_id", "number"}:
+                return Answer.of({"error": "fields: to, body, payment_id, number"}, 422)
+            fakes.take_sms(sms)
+            return Answer.of({}, 201)
+
+    return ControlHandler
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
