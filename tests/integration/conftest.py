@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,7 @@ import boto3
 import pytest
 import yaml
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 
 from chalicelib.runtime import aws
 from chalicelib.store import connection
@@ -64,12 +66,28 @@ class Cloud:
 
 
 @pytest.fixture
-def cloud() -> Iterator[Cloud]:
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """An empty installation: all tables and queues, nothing in them."""
+    _one_request_at_a_time(monkeypatch)
     with mock_aws():
         forget_clients()
         yield installed()
     forget_clients()
+
+
+def _one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make moto answer one request after the other.
+
+    DynamoDB checks a condition and writes in one step. Moto does not: with several threads in
+    this process two conditional writes could both find their condition true.
+    """
+    lock, answer = threading.RLock(), BotocoreStubber.process_request
+
+    def process_request(stubber: BotocoreStubber, request: Any) -> Any:
+        with lock:
+            return answer(stubber, request)
+
+    monkeypatch.setattr(BotocoreStubber, "process_request", process_request)
 
 
 def installed() -> Cloud:

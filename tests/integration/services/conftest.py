@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from moto.sqs.models import sqs_backends
 
+from chalicelib.domain.account import Account
+from chalicelib.domain.books import Difference, OpenedPlan, Posting, check_books, postings_of
 from chalicelib.domain.payment import Claim, Payment
+from chalicelib.domain.plan import Plan
 from chalicelib.wiring import Wiring
-from tests.integration.company import Company, FixedClock
+from tests.integration.company import Company, FixedClock, claim
 from tests.integration.conftest import Cloud
 from tests.integration.vendor import FakeCalin
+
+ACTOR = "ops@example.org"
+
+
+class Diary:
+    """The journal of all processes of a test, to be read afterwards."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.counts: list[tuple[str, int, dict[str, str]]] = []
+
+    def event(self, what: str, **fields: Any) -> None:
+        """Keep one event."""
+        self.events.append((what, fields))
+
+    def count(self, metric: str, value: int = 1, **dimensions: str) -> None:
+        """Keep one count."""
+        self.counts.append((metric, value, dimensions))
+
+    def said(self, what: str) -> list[dict[str, Any]]:
+        """The fields of all events of that name."""
+        return [fields for name, fields in self.events if name == what]
+
+    def counted(self, metric: str) -> int:
+        """What was counted under that name."""
+        return sum(value for name, value, _ in self.counts if name == metric)
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever lost a race tries again at once."""
+    monkeypatch.setattr("random.uniform", lambda low, high: low)
 
 
 @pytest.fixture
@@ -28,10 +65,33 @@ def clock() -> FixedClock:
 
 
 @pytest.fixture
-def wiring(cloud: Cloud, calin: FakeCalin, clock: FixedClock) -> Wiring:
-    """The parts, wired to the mocked AWS."""
+def diary() -> Diary:
+    """The journal of the services."""
+    return Diary()
+
+
+Processes = Callable[..., Wiring]
+
+
+@pytest.fixture
+def process(cloud: Cloud, calin: FakeCalin, clock: FixedClock, diary: Diary) -> Processes:
+    """Starts a process of the system, in which the named ports are replaced."""
     calin.put_secrets(cloud)
-    return Wiring(clock)
+
+    def start(**ports: Any) -> Wiring:
+        started = Wiring(clock)
+        started.journal = diary
+        for name, port in ports.items():
+            setattr(started, name, port)
+        return started
+
+    return start
+
+
+@pytest.fixture
+def wiring(process: Processes) -> Wiring:
+    """The parts, wired to the mocked AWS."""
+    return process()
 
 
 @pytest.fixture
@@ -46,6 +106,11 @@ class Counter:
     def __init__(self, cloud: Cloud, wiring: Wiring) -> None:
         self.cloud = cloud
         self.wiring = wiring
+
+    def accept(self, serial_number: str, amount: int | str, transaction: str = "T1") -> str:
+        """Accept money that has moved, and leave it in the queue; answer the payment's id."""
+        told = claim(serial_number, amount, transaction)
+        return self.wiring.accept.accept(told, money_moved=True).payment.payment_id
 
     def pay(self, claim: Claim) -> Payment:
         """Accept money that has moved, and work off all that follows."""
@@ -71,15 +136,20 @@ class Counter:
         """Take up what is queued to be vended; answer how many messages there were."""
         messages = self.cloud.take("vends")
         for message in messages:
-            body = message["body"]
-            self.wiring.vend.vend(
-                body["payment_id"],
-                body["number"],
-                body["attempt"],
-                body["manufacturer"],
-                self.wiring.clock.now() + timedelta(minutes=1),
-            )
+            self.vend(message["body"])
         return len(messages)
+
+    def vend(self, body: dict[str, Any], by: Wiring | None = None) -> None:
+        """Hand one message of the vends' queue to a process."""
+        self.call_of(body, by)()
+
+    def call_of(self, body: dict[str, Any], by: Wiring | None = None) -> Callable[[], None]:
+        """What a process does about one message of the vends' queue."""
+        worker = by or self.wiring
+        deadline = worker.clock.now() + timedelta(minutes=1)
+        return lambda: worker.vend.vend(
+            body["payment_id"], body["number"], body["attempt"], body["manufacturer"], deadline
+        )
 
     def send_all(self) -> None:
         """Send what is queued to be sent."""
@@ -94,8 +164,67 @@ class Counter:
             pass
         self.send_all()
 
+    def to_the_vend(self, serial_number: str, amount: int | str) -> dict[str, Any]:
+        """Bring a payment to where its one vend is queued; answer that message."""
+        self.accept(serial_number, amount)
+        self.settle_all()
+        return self.only("vends")
+
+    def only(self, queue: str) -> dict[str, Any]:
+        """The one message in that queue."""
+        (message,) = self.cloud.take(queue)
+        body: dict[str, Any] = message["body"]
+        return body
+
+    def let_delays_pass(self) -> None:
+        """Make delayed messages visible now, as time would."""
+        for regions in sqs_backends.values():
+            for backend in regions.values():
+                for queue in backend.queues.values():
+                    for message in queue._messages:
+                        message.delayed_until = 0
+
+    def delays(self, queue: str) -> list[int]:
+        """The seconds for which the messages of that queue stay hidden, and the end of it."""
+        seconds = [
+            round((message.delayed_until - message.sent_timestamp) / 1000)
+            for regions in sqs_backends.values()
+            for backend in regions.values()
+            for name, held in backend.queues.items()
+            if name == f"test-{queue}"
+            for message in held._messages
+        ]
+        self.let_delays_pass()
+        return seconds
+
+    def told(self, payment_id: str) -> list[int]:
+        """The numbers of the SMS that were sent for that payment."""
+        return [m.number for m in self.wiring.messages.of_payment(payment_id)]
+
+    def account(self, customer_id: str) -> Account:
+        """The account as it stands."""
+        account = self.wiring.accounts.get(customer_id)
+        assert account is not None
+        return account
+
 
 @pytest.fixture
 def counter(cloud: Cloud, wiring: Wiring) -> Counter:
     """Where payments come in."""
     return Counter(cloud, wiring)
+
+
+def differences(
+    counter: Counter, customer_id: str, *sold: Plan, devices: int = 1
+) -> list[Difference]:
+    """What is wrong with the books of a customer who began with those devices and plans."""
+    payments = counter.wiring.payments.by_owner(customer_id, 100, None).items
+    opened = tuple(
+        OpenedPlan(p.plan_id, p.serial_number, p.total_minor, p.already_paid_minor) for p in sold
+    )
+    registered = [
+        Posting("registered", version, opened=opened if version == 1 else ())
+        for version in range(1, devices + 1)
+    ]
+    postings = [posting for payment in payments for posting in postings_of(payment)]
+    return check_books(counter.account(customer_id), [*registered, *postings])

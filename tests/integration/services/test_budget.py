@@ -13,10 +13,10 @@ import pytest
 from chalicelib.domain.payment import Status
 from chalicelib.wiring import Wiring
 from tests.integration.company import METER, SHS, TODAY, Company, claim, plan
+from tests.integration.conftest import Cloud
 from tests.integration.services.conftest import Counter
 from tests.integration.store.item_sizes import item_size
 from tests.integration.store.ledger_of_requests import LedgerOfRequests
-from tests.integration.conftest import Cloud
 
 ITEM_BYTES_MAX = 1024
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from chalicelib.services.ports import SiteKind
-from chalicelib.store import requests
+from chalicelib.store import dynamodb
 from chalicelib.store.accounts import DynamoAccounts
 from chalicelib.store.customers import DynamoRegistry
 from chalicelib.store.payments import DynamoPayments
@@ -42,5 +42,5 @@ def registry(cloud: Cloud) -> DynamoRegistry:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """The pauses that the store would have made, in seconds; none is made."""
     made: list[float] = []
-    monkeypatch.setattr(requests.time, "sleep", made.append)
+    monkeypatch.setattr(dynamodb.time, "sleep", made.append)
     yield made

@@ -66,9 +66,7 @@ def test_only_fractions_are_stored_as_fractions(value: Any) -> None:
         FractionAttribute().serialize(value)
 
 
-MOMENTS = st.datetimes(
-    min_value=datetime(1970, 1, 2), max_value=datetime(2200, 1, 1), timezones=st.just(UTC)
-)
+MOMENTS = st.datetimes(timezones=st.just(UTC))
 
 
 @given(MOMENTS, MOMENTS)
@@ -175,6 +173,13 @@ RATE = Rate(examples.LONG_AGO, Fraction(2_500, 3), AccessRate(15_000, 7), 1_000)
 def test_what_is_stored_comes_back_equal(row: type[Table], value: Any) -> None:
     stored = row.of(value).serialize()
     assert row.from_raw_data(stored).value() == value
+
+
+def test_an_empty_document_takes_no_room_and_comes_back_empty() -> None:
+    bare = examples.device(technical={})
+    stored = models.DeviceRow.of(bare).serialize()
+    assert "technical" not in stored
+    assert models.DeviceRow.from_raw_data(stored).value() == bare
 
 
 def test_what_is_empty_by_default_takes_no_room() -> None:

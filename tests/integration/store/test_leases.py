@@ -11,8 +11,8 @@ import pytest
 
 from chalicelib.domain.payment import Payment, Status, VendState
 from chalicelib.services.ports import OutcomeUnknown, TryAgain
+from chalicelib.store.dynamodb import TRIES_MAX
 from chalicelib.store.payments import DynamoPayments
-from chalicelib.store.requests import TRIES_MAX
 from tests.integration.store.examples import ENERGY_VEND, NOW, vending
 from tests.integration.store.faults import READ_TIMEOUT, DoneBut, answered, dynamodb_answers
 from tests.integration.store.ledger_of_requests import LedgerOfRequests

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from chalicelib.domain.payment import Payment, Status
 from chalicelib.services.ports import InvalidCursor, Page, TryAgain
 from chalicelib.store.cursors import decoded, encoded
+from chalicelib.store.dynamodb import TRIES_MAX
 from chalicelib.store.models import OPEN_SHARDS, shard_of
 from chalicelib.store.payments import DynamoPayments
-from chalicelib.store.requests import TRIES_MAX
 from tests.integration.store.examples import CUSTOMER_ID, NOW, payment
 from tests.integration.store.faults import READ_TIMEOUT, answered, dynamodb_answers
 from tests.integration.store.ledger_of_requests import LedgerOfRequests

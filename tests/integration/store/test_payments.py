@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from botocore.exceptions import ClientError
+from pynamodb.exceptions import GetError
 
 from chalicelib.domain.payment import Payment, Status
 from chalicelib.services.ports import AlreadyThere, SettlementView, VersionConflict
@@ -22,6 +24,7 @@ from tests.integration.store.examples import (
     payment,
     vending,
 )
+from tests.integration.store.faults import answered, dynamodb_answers
 from tests.integration.store.ledger_of_requests import LedgerOfRequests
 
 
@@ -100,6 +103,14 @@ def test_a_payment_that_is_not_there_cannot_be_saved(payments: DynamoPayments) -
     with pytest.raises(VersionConflict):
         payments.save(payment())
     assert payments.get(payment().payment_id) is None
+
+
+def test_a_refusal_that_is_a_bug_is_not_dressed_up(payments: DynamoPayments) -> None:
+    for code in ("ValidationException", "AccessDeniedException"):
+        with dynamodb_answers(answered(code)), pytest.raises(ClientError, match=code):
+            payments.create(payment())
+        with dynamodb_answers(answered(code)), pytest.raises(GetError, match=code):
+            payments.get("x-1")
 
 
 def test_what_is_cleared_is_gone_from_the_item(payments: DynamoPayments, cloud: Cloud) -> None:

@@ -11,9 +11,9 @@ from chalicelib.domain.payment import Payment
 from chalicelib.services.ports import OutcomeUnknown, TryAgain, VersionConflict
 from chalicelib.store.accounts import DynamoAccounts
 from chalicelib.store.connection import connection
+from chalicelib.store.dynamodb import TRIES_MAX
 from chalicelib.store.models import AccountRow
 from chalicelib.store.payments import DynamoPayments
-from chalicelib.store.requests import TRIES_MAX
 from tests.integration.store.examples import (
     CUSTOMER_ID,
     SHS_PLAN,

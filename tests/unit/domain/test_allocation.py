@@ -420,6 +420,13 @@ def test_cash_beyond_the_appliances_total_is_credit_and_buys_no_energy() -> None
     assert [plan.plan_id for plan in allocation.ended_plans] == ["p-tv"]
 
 
+def test_cash_for_the_plan_of_a_device_is_as_paying_the_device() -> None:
+    payer = account(tv(YESTERDAY), weekly(TODAY), shs())
+    paid = pay(payer, SHS, 1000, target_plan_id="p-shs")
+    assert paid == pay(payer, SHS, 1000)
+    assert (lines_of(paid), vends_of(paid)) == ("appliance 300, time 700", "time 7")
+
+
 def test_cash_for_a_plan_that_has_ended_is_credit_and_needs_no_device() -> None:
     assert lines_of(pay(account(), "", 500, target_plan_id="p-tv")) == "credit 500"
 

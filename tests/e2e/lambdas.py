@@ -1,0 +1,98 @@
+"""The Lambda functions from behind: start them fresh, stop their triggers, kill their processes.
+
+The emulator runs functions as real processes of this machine. Linux tells in ``/proc`` which of
+them speaks to whom.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from infra.local.client import Cloud, wait_for
+
+
+def start_fresh(cloud: Cloud, function: str) -> None:
+    """Have the function's next calls made by new processes, which have nothing cached.
+
+    A changed configuration does that, on AWS too.
+    """
+    cloud.aws("lambda").update_function_configuration(
+        FunctionName=cloud.stack["functions"][function], Description=f"fresh at {time.time()}"
+    )
+
+
+def invoke(cloud: Cloud, function: str) -> None:
+    """Call the function now, as its schedule would."""
+    answer = cloud.aws("lambda").invoke(
+        FunctionName=cloud.stack["functions"][function],
+        Payload=b'{"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, '
+        b'"resources": [], "version": "0", "account": "", "time": "", "region": "", "id": ""}',
+    )
+    assert "FunctionError" not in answer, answer["Payload"].read()
+
+
+@contextmanager
+def trigger_stopped(cloud: Cloud, function: str) -> Iterator[None]:
+    """While this lasts, nobody takes messages from the function's queue."""
+    aws = cloud.aws("lambda")
+    name = cloud.stack["functions"][function]
+    [mapping] = aws.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+    _switch(aws, mapping["UUID"], on=False)
+    try:
+        yield
+    finally:
+        _switch(aws, mapping["UUID"], on=True)
+
+
+def _switch(aws: Any, uuid: str, *, on: bool) -> None:
+    aws.update_event_source_mapping(UUID=uuid, Enabled=on)
+    wanted = "Enabled" if on else "Disabled"
+    wait_for(
+        lambda: aws.get_event_source_mapping(UUID=uuid)["State"], wanted.__eq__, f"it is {wanted}"
+    )
+
+
+def kill_caller_of(address: str, seconds: float = 15) -> int:
+    """Kill the one process of this machine that has a connection open to that address.
+
+    SIGKILL: it gets no chance to write anything down, as a machine that loses its power.
+    """
+    port = urlsplit(address).port
+    assert port
+    pid = wait_for(lambda: _callers(port), bool, f"somebody calls {address}", seconds)[0]
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def _callers(port: int) -> list[int]:
+    sockets = _sockets_towards(port)
+    return [
+        int(process.name)
+        for process in Path("/proc").iterdir()
+        if process.name.isdigit() and sockets & _sockets_of(process)
+    ]
+
+
+def _sockets_towards(port: int) -> set[str]:
+    """The inodes of established connections whose far end is that port."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {row[9] for row in rows if row[3] == "01" and int(row[2].rpartition(":")[2], 16) == port}
+
+
+def _sockets_of(process: Path) -> set[str]:
+    found = set()
+    try:
+        for descriptor in (process / "fd").iterdir():
+            target = os.readlink(descriptor)
+            if target.startswith("socket:["):
+                found.add(target[8:-1])
+    except OSError:
+        pass  # it ended, or is not ours
+    return found

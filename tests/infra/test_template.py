@@ -1,0 +1,383 @@
+"""What must be true of the template, because AWS would say so late, or never."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from infra.package import ROOT
+
+Template = dict[str, Any]
+
+WORKERS = {"Settle": "PaymentsQueue", "Vend": "VendsQueue", "SendMessages": "MessagesQueue"}
+FUNCTIONS = {"APIHandler", "Sweep", *WORKERS}
+DEAD_QUEUES = {
+    "PaymentsQueue": "PaymentsDeadQueue",
+    "VendsQueue": "VendsDeadQueue",
+    "MessagesQueue": "MessagesDeadQueue",
+}
+
+TABLE_KEYS = {
+    "accounts": {"customer_id": "S"},
+    "appliances": {"appliance_id": "N"},
+    "customers": {"customer_id": "S"},
+    "devices": {"serial_number": "S"},
+    "ended_plans": {"plan_id": "S"},
+    "entries": {"customer_id": "S", "account_version": "N"},
+    "guards": {"guard_id": "S"},
+    "messages": {"payment_id": "S", "number": "N"},
+    "payments": {"payment_id": "S"},
+    "registrations": {"registration_id": "S"},
+    "sessions": {"token_hash": "S"},
+    "settings": {"name": "S"},
+    "sites": {"site_id": "S"},
+    "staff": {"email": "S"},
+    "tariffs": {"tariff_id": "N"},
+}
+
+
+def of_type(template: Template, kind: str) -> dict[str, dict[str, Any]]:
+    """The properties of all resources of a type, by logical id."""
+    return {
+        name: resource["Properties"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+def references(value: Any) -> Iterator[str]:
+    """Every name that ``value`` refers to by Ref, Fn::GetAtt or Fn::Sub."""
+    if isinstance(value, list):
+        for item in value:
+            yield from references(item)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "Ref":
+                yield inner
+            elif key == "Fn::GetAtt":
+                yield inner[0] if isinstance(inner, list) else inner.split(".")[0]
+            elif key == "Fn::Sub":
+                text, given = inner if isinstance(inner, list) else (inner, {})
+                names = (name.split(".")[0] for name in re.findall(r"\${([^!}]+)}", text))
+                yield from (name for name in names if name not in given)
+                yield from references(given)
+            else:
+                yield from references(inner)
+
+
+def mappings(expanded: Template) -> dict[str, dict[str, Any]]:
+    """The event source mapping of each worker, by the worker's logical id."""
+    return {
+        mapping["FunctionName"]["Ref"]: mapping
+        for mapping in of_type(expanded, "AWS::Lambda::EventSourceMapping").values()
+    }
+
+
+def statements(template: Template, function: str) -> list[dict[str, Any]]:
+    """The statements of a function's role."""
+    role = template["Resources"][function]["Properties"]["Role"]["Fn::GetAtt"][0]
+    (policy,) = template["Resources"][role]["Properties"]["Policies"]
+    found: list[dict[str, Any]] = policy["PolicyDocument"]["Statement"]
+    return found
+
+
+def test_every_reference_meets_a_resource_or_a_parameter(template: Template) -> None:
+    known = {*template["Resources"], *template["Parameters"]}
+    unmet = {
+        name for name in references(template) if name not in known and not name.startswith("AWS::")
+    }
+    assert unmet == set()
+
+
+def test_the_transform_accepts_the_template(expanded: Template) -> None:
+    assert set(of_type(expanded, "AWS::Lambda::Function")) == FUNCTIONS
+
+
+class TestFunctions:
+    @pytest.mark.parametrize("function", sorted(FUNCTIONS))
+    def test_none_keeps_a_default_size_or_time(self, template: Template, function: str) -> None:
+        config = json.loads((ROOT / ".chalice/config.json").read_text())
+        name = template["Resources"][function]["Properties"]["Handler"].removeprefix("app.")
+        own = config["lambda_functions"]["api_handler" if name == "app" else name]
+        properties = template["Resources"][function]["Properties"]
+        assert properties["MemorySize"] == own["lambda_memory_size"] >= 512
+        assert properties["Timeout"] == own["lambda_timeout"]
+
+    def test_the_api_answers_before_the_gateway_gives_up(self, template: Template) -> None:
+        assert template["Resources"]["APIHandler"]["Properties"]["Timeout"] <= 29
+
+    @pytest.mark.parametrize("function", sorted(FUNCTIONS))
+    def test_each_knows_its_surroundings(self, expanded: Template, function: str) -> None:
+        properties = expanded["Resources"][function]["Properties"]
+        assert properties["Environment"]["Variables"] == {
+            "MWANGA_STAGE": {"Ref": "Stage"},
+            "TABLE_PREFIX": {"Fn::Sub": "${AWS::StackName}-"},
+            "SECRET_PREFIX": {"Fn::Sub": "${AWS::StackName}/"},
+            "PAYMENTS_QUEUE_URL": {"Ref": "PaymentsQueue"},
+            "VENDS_QUEUE_URL": {"Ref": "VendsQueue"},
+            "MESSAGES_QUEUE_URL": {"Ref": "MessagesQueue"},
+        }
+
+    @pytest.mark.parametrize("function", sorted(FUNCTIONS))
+    def test_each_writes_to_a_log_group_of_its_own_that_forgets(
+        self, template: Template, function: str
+    ) -> None:
+        name = template["Resources"][function]["Properties"]["FunctionName"]["Fn::Sub"]
+        groups = {
+            properties["LogGroupName"]["Fn::Sub"]: (logical, properties["RetentionInDays"])
+            for logical, properties in of_type(template, "AWS::Logs::LogGroup").items()
+        }
+        group, days = groups[f"/aws/lambda/{name}"]
+        assert days == 90
+        assert group in template["Resources"][function]["DependsOn"]
+
+    @pytest.mark.parametrize("function", sorted(FUNCTIONS))
+    def test_each_runs_on_the_python_that_the_project_is_written_for(
+        self, template: Template, function: str
+    ) -> None:
+        properties = template["Resources"][function]["Properties"]
+        assert properties["Runtime"] == f"python{(ROOT / '.python-version').read_text().strip()}"
+        assert properties["Architectures"] == ["arm64"]
+
+    def test_a_vend_may_put_itself_back_on_its_queue_many_times(self, expanded: Template) -> None:
+        assert expanded["Resources"]["Vend"]["Properties"]["RecursiveLoop"] == "Allow"
+
+    def test_the_sweeper_runs_every_minute(self, expanded: Template) -> None:
+        (rule,) = of_type(expanded, "AWS::Events::Rule").values()
+        assert rule["ScheduleExpression"] == "rate(1 minute)"
+        assert rule["Targets"][0]["Arn"] == {"Fn::GetAtt": ["Sweep", "Arn"]}
+
+
+class TestEventSources:
+    @pytest.mark.parametrize(("worker", "queue"), WORKERS.items())
+    def test_each_refers_to_its_queue(self, expanded: Template, worker: str, queue: str) -> None:
+        source = mappings(expanded)[worker]["EventSourceArn"]
+        assert list(references(source)) == [queue]
+        assert queue in expanded["Resources"][worker]["DependsOn"]
+
+    @pytest.mark.parametrize("worker", WORKERS)
+    def test_each_returns_failed_messages_one_by_one(self, expanded: Template, worker: str) -> None:
+        assert mappings(expanded)[worker]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+    @pytest.mark.parametrize(
+        ("worker", "size"), [("Settle", 10), ("Vend", 1), ("SendMessages", 10)]
+    )
+    def test_batches_are_of_the_designed_size(
+        self, expanded: Template, worker: str, size: int
+    ) -> None:
+        mapping = mappings(expanded)[worker]
+        assert mapping["BatchSize"] == size
+        assert mapping["MaximumBatchingWindowInSeconds"] == 0
+
+    def test_calls_to_manufacturers_are_bounded(self, expanded: Template) -> None:
+        assert 2 <= mappings(expanded)["Vend"]["ScalingConfig"]["MaximumConcurrency"] <= 1000
+
+
+class TestQueues:
+    @pytest.mark.parametrize(("worker", "queue"), WORKERS.items())
+    def test_a_message_stays_hidden_for_six_times_the_functions_time(
+        self, template: Template, worker: str, queue: str
+    ) -> None:
+        timeout = template["Resources"][worker]["Properties"]["Timeout"]
+        assert template["Resources"][queue]["Properties"]["VisibilityTimeout"] >= 6 * timeout
+
+    @pytest.mark.parametrize(("queue", "dead"), DEAD_QUEUES.items())
+    def test_each_has_a_dead_letter_queue_that_takes_from_it_alone(
+        self, template: Template, queue: str, dead: str
+    ) -> None:
+        queues = of_type(template, "AWS::SQS::Queue")
+        redrive = queues[queue]["RedrivePolicy"]
+        assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": [dead, "Arn"]}
+        assert redrive["maxReceiveCount"] >= 5
+        allowed = queues[dead]["RedriveAllowPolicy"]
+        (source,) = allowed["sourceQueueArns"]
+        name = queues[queue]["QueueName"]["Fn::Sub"]
+        assert allowed["redrivePermission"] == "byQueue"
+        assert source["Fn::Sub"].endswith(f":{name}")
+        assert queues[dead].get("FifoQueue") == queues[queue].get("FifoQueue")
+        kept_longer = queues[dead]["MessageRetentionPeriod"]
+        assert kept_longer > queues[queue]["MessageRetentionPeriod"]
+
+    def test_all_are_encrypted(self, template: Template) -> None:
+        queues = of_type(template, "AWS::SQS::Queue")
+        assert set(queues) == {*DEAD_QUEUES, *DEAD_QUEUES.values()}
+        assert all(queue["SqsManagedSseEnabled"] is True for queue in queues.values())
+
+    def test_equal_payments_are_never_taken_for_one(self, template: Template) -> None:
+        queue = template["Resources"]["PaymentsQueue"]["Properties"]
+        assert queue["FifoQueue"] is True
+        assert queue["ContentBasedDeduplication"] is False
+
+    @pytest.mark.parametrize("dead", DEAD_QUEUES.values())
+    def test_one_dead_letter_raises_an_alarm(self, template: Template, dead: str) -> None:
+        (alarm,) = (
+            alarm
+            for alarm in of_type(template, "AWS::CloudWatch::Alarm").values()
+            if list(references(alarm["Dimensions"])) == [dead]
+        )
+        assert (alarm["Namespace"], alarm["MetricName"]) == (
+            "AWS/SQS",
+            "ApproximateNumberOfMessagesVisible",
+        )
+        assert (alarm["ComparisonOperator"], alarm["Threshold"]) == (
+            "GreaterThanOrEqualToThreshold",
+            1,
+        )
+        assert alarm["AlarmActions"] == [{"Ref": "AlarmsTopic"}]
+
+
+class TestTables:
+    def test_they_are_the_ones_of_the_design(self, template: Template) -> None:
+        found = {}
+        for table in of_type(template, "AWS::DynamoDB::Table").values():
+            types = {
+                item["AttributeName"]: item["AttributeType"]
+                for item in table["AttributeDefinitions"]
+            }
+            keys = [item["AttributeName"] for item in table["KeySchema"]]
+            name = table["TableName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
+            found[name] = {key: types[key] for key in keys}
+        assert found == TABLE_KEYS
+
+    def test_none_is_lost_by_a_slip(self, template: Template) -> None:
+        for name, table in of_type(template, "AWS::DynamoDB::Table").items():
+            resource = template["Resources"][name]
+            assert table["DeletionProtectionEnabled"] is True
+            assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+            assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
+
+    def test_all_are_encrypted_and_on_demand(self, template: Template) -> None:
+        for table in of_type(template, "AWS::DynamoDB::Table").values():
+            assert table["SSESpecification"] == {"SSEEnabled": True}
+            assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+    def test_the_indexes_of_payments_hold_keys_only(self, template: Template) -> None:
+        indexes = template["Resources"]["PaymentsTable"]["Properties"]["GlobalSecondaryIndexes"]
+        assert {index["IndexName"] for index in indexes} == {"by_owner", "open"}
+        assert all(index["Projection"] == {"ProjectionType": "KEYS_ONLY"} for index in indexes)
+
+    def test_every_declared_attribute_is_a_key(self, template: Template) -> None:
+        for table in of_type(template, "AWS::DynamoDB::Table").values():
+            schemas = [table["KeySchema"]]
+            schemas += [index["KeySchema"] for index in table.get("GlobalSecondaryIndexes", [])]
+            keys = {item["AttributeName"] for schema in schemas for item in schema}
+            assert {item["AttributeName"] for item in table["AttributeDefinitions"]} == keys
+
+
+class TestRoles:
+    def test_every_function_has_its_own(self, template: Template) -> None:
+        roles = [template["Resources"][name]["Properties"]["Role"] for name in FUNCTIONS]
+        assert len({role["Fn::GetAtt"][0] for role in roles}) == len(FUNCTIONS)
+
+    @pytest.mark.parametrize("function", sorted(FUNCTIONS))
+    def test_each_names_what_it_may_touch(self, template: Template, function: str) -> None:
+        for statement in statements(template, function):
+            assert isinstance(statement["Resource"], list), "a single text could be a star"
+            assert all(isinstance(resource, dict) for resource in statement["Resource"])
+            assert not any("*" in action for action in statement["Action"])
+
+    @pytest.mark.parametrize("function", sorted(FUNCTIONS))
+    def test_none_may_scan_a_table(self, template: Template, function: str) -> None:
+        actions = {action for item in statements(template, function) for action in item["Action"]}
+        assert "dynamodb:Scan" not in actions
+        assert "dynamodb:DeleteTable" not in actions
+
+    def test_nobody_may_delete_what_is_money(self, template: Template) -> None:
+        deletable = {
+            name
+            for function in FUNCTIONS
+            for statement in statements(template, function)
+            if "dynamodb:DeleteItem" in statement["Action"]
+            for name in references(statement["Resource"])
+        }
+        assert deletable.isdisjoint(
+            {"PaymentsTable", "AccountsTable", "EntriesTable", "EndedPlansTable", "DevicesTable"}
+        )
+
+    @pytest.mark.parametrize(("worker", "queue"), WORKERS.items())
+    def test_each_worker_may_take_from_its_own_queue_alone(
+        self, template: Template, worker: str, queue: str
+    ) -> None:
+        taking = [
+            statement
+            for statement in statements(template, worker)
+            if "sqs:ReceiveMessage" in statement["Action"]
+        ]
+        assert [set(references(statement["Resource"])) for statement in taking] == [{queue}]
+        assert set(taking[0]["Action"]) == {
+            "sqs:ReceiveMessage",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+        }
+
+    @pytest.mark.parametrize("function", sorted(FUNCTIONS))
+    def test_each_may_write_to_its_own_log_alone(self, template: Template, function: str) -> None:
+        (log,) = (
+            statement
+            for statement in statements(template, function)
+            if "logs:PutLogEvents" in statement["Action"]
+        )
+        name = template["Resources"][function]["Properties"]["FunctionName"]["Fn::Sub"]
+        (resource,) = log["Resource"]
+        assert resource["Fn::Sub"].endswith(f":log-group:/aws/lambda/{name}:*")
+
+
+class TestApi:
+    def test_the_stage_is_called_api(self, template: Template) -> None:
+        properties = template["Resources"]["RestAPI"]["Properties"]
+        assert properties["StageName"] == "api"
+        assert properties["EndpointConfiguration"] == "REGIONAL"
+
+    def test_every_level_of_a_path_has_one_name_for_its_variable(self, template: Template) -> None:
+        """API Gateway refuses two names; the emulator does not."""
+        paths = template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
+        names = defaultdict(set)
+        for path in paths:
+            parts = path.split("/")
+            for place, part in enumerate(parts):
+                if part.startswith("{"):
+                    names["/".join(parts[:place])].add(part)
+        assert {prefix: found for prefix, found in names.items() if len(found) > 1} == {}
+
+    def test_the_gateways_own_answers_have_the_shape_of_a_problem(self, template: Template) -> None:
+        body = template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]
+        responses = body["x-amazon-apigateway-gateway-responses"]
+        assert {"DEFAULT_4XX", "DEFAULT_5XX", "MISSING_AUTHENTICATION_TOKEN", "THROTTLED"} <= set(
+            responses
+        )
+        for response in responses.values():
+            text = response["responseTemplates"]["application/json"]
+            problem = json.loads(text.replace("$context.error.messageString", '"why"'))
+            assert set(problem) == {
+                *("type", "title", "status", "code", "detail", "errors", "request_id"),
+            }
+            assert problem["status"] == response["statusCode"]
+            assert response["responseParameters"] == {
+                "gatewayresponse.header.Content-Type": "'application/problem+json'",
+                "gatewayresponse.header.X-Request-Id": "context.requestId",
+            }
+
+    def test_calls_are_throttled(self, expanded: Template) -> None:
+        (stage,) = of_type(expanded, "AWS::ApiGateway::Stage").values()
+        (settings,) = stage["MethodSettings"]
+        assert settings["ResourcePath"] == "/*"
+        assert settings["ThrottlingRateLimit"] > 0
+
+
+class TestSecrets:
+    def test_they_are_made_empty_and_outlive_the_stack(self, template: Template) -> None:
+        secrets = of_type(template, "AWS::SecretsManager::Secret")
+        assert {secret["Name"]["Fn::Sub"] for secret in secrets.values()} == {
+            "${AWS::StackName}/device-keys",
+            "${AWS::StackName}/channels/direct",
+            "${AWS::StackName}/channels/daraja",
+            "${AWS::StackName}/manufacturers/calin",
+        }
+        for name, secret in secrets.items():
+            assert secret["SecretString"] == "{}"
+            assert template["Resources"][name]["DeletionPolicy"] == "Retain"

@@ -1,0 +1,199 @@
+"""The API in front of an empty, mocked installation, and members of staff who call it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from chalice.test import Client
+
+from chalicelib.api.application import create_app
+from chalicelib.services.ports import Session, StaffMember
+from chalicelib.wiring import Wiring
+from tests.integration.company import FixedClock
+from tests.integration.conftest import Cloud
+
+SECRET_KEY = "bc41ec9530f6dac86b1a29ab82edc5fb"
+TECHNICAL = {"secret_key": SECRET_KEY, "starting_code": 516959010}
+PARTNER_SECRET = "partner-secret"
+UNUSABLE_HASH = "scrypt$AAAA$AAAA"
+"""No password fits it; sessions are put into the store directly, because hashing is slow."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the API answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.text)
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields that a problem names."""
+        return [error["field"] for error in self.json["errors"]]
+
+    @property
+    def code(self) -> str:
+        """The code of a problem."""
+        code: str = self.json["code"]
+        return code
+
+
+class Api:
+    """Calls the API as somebody of a role, through Chalice's own test client."""
+
+    def __init__(self, wiring: Wiring, clock: FixedClock) -> None:
+        self.wiring = wiring
+        self.clock = clock
+        self._client = Client(create_app(wiring))
+        self._tokens: dict[tuple[str, ...], str] = {}
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        role: str | tuple[str, ...] | None = "admin",
+        headers: Mapping[str, str] | None = None,
+        raw: bytes | None = None,
+    ) -> Reply:
+        """Send one request; ``role`` ``None`` is nobody, ``raw`` a body that is no JSON of ours."""
+        sent = {"Content-Type": "application/json", **(headers or {})}
+        if role is not None:
+            sent["Authorization"] = f"Bearer {self.token(role)}"
+        content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
+        answer = self._client.http.request(method, path, headers=sent, body=content)
+        found = {name.lower(): value for name, value in answer.headers.items()}
+        return Reply(answer.status_code, found, answer.body.decode("utf-8"))
+
+    def get(self, path: str, role: str | tuple[str, ...] | None = "office") -> Reply:
+        """Ask for something."""
+        return self.send("GET", path, role=role)
+
+    def post(self, path: str, body: object, role: str | tuple[str, ...] | None = "admin") -> Reply:
+        """Make something."""
+        return self.send("POST", path, body, role=role)
+
+    def put(self, path: str, body: object, role: str | tuple[str, ...] | None = "admin") -> Reply:
+        """Replace something."""
+        return self.send("PUT", path, body, role=role)
+
+    def token(self, role: str | tuple[str, ...]) -> str:
+        """The token of somebody with that role, or those roles."""
+        roles = (role,) if isinstance(role, str) else role
+        if roles not in self._tokens:
+            token = email = f"{'-'.join(roles)}@example.com"
+            member = StaffMember(email, UNUSABLE_HASH, roles)
+            self.wiring.staff.create(member)
+            digest = hashlib.sha256(token.encode()).hexdigest()
+            expires_at = self.clock.now() + timedelta(days=3650)
+            self.wiring.sessions.put(Session(digest, email, roles, expires_at))
+            self._tokens[roles] = token
+        return self._tokens[roles]
+
+    def signed(self, body: object, partner: str = "demo") -> Mapping[str, str]:
+        """The headers with which a partner signs this body."""
+        at = str(int(self.clock.now().timestamp()))
+        text = at.encode() + b"." + json.dumps(body).encode()
+        signature = hmac.new(PARTNER_SECRET.encode(), text, "sha256").hexdigest()
+        return {"Mwanga-Partner": partner, "Mwanga-Signature": f"t={at},v1={signature}"}
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """A clock that stands still: 10 March 2026, noon in Nairobi."""
+    return FixedClock()
+
+
+@pytest.fixture
+def api(cloud: Cloud, clock: FixedClock) -> Iterator[Api]:
+    """The API of an installation with nothing in it but secrets."""
+    key = base64.b64encode(b"k" * 32).decode()
+    cloud.put_secret("device-keys", {"current": "k1", "keys": {"k1": key}})
+    cloud.put_secret("channels/direct", {"partners": {"demo": [PARTNER_SECRET]}})
+    yield Api(Wiring(clock), clock)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where devices stand, what their energy costs, and what is sold."""
+
+    village_id: int
+    tariff_id: int
+    tv_id: int
+    shs_id: int
+
+
+@pytest.fixture
+def place(api: Api) -> Place:
+    """A village, a tariff of 100 per kWh, a TV, and an SHS with a default plan."""
+    cluster = api.post("/clusters", {"name": "West"}).json["id"]
+    mini_grid = api.post("/mini-grids", {"name": "Lake", "cluster_id": cluster}).json["id"]
+    village = api.post("/villages", {"name": "Kisumu", "mini_grid_id": mini_grid}).json["id"]
+    tariff = api.post("/tariffs", {"name": "Home", "price_per_kwh": "100"}).json["id"]
+    tv = api.post("/appliances", {"name": "TV", "kind": "appliance", "price": "3000"}).json["id"]
+    shs = api.post(
+        "/appliances",
+        {
+            "name": "Home 60",
+            "kind": "shs",
+            "price": "7000",
+            "default_plan": {"instalments": 10, "every": "week", "first_due_after_days": 7},
+        },
+    ).json["id"]
+    return Place(village, tariff, tv, shs)
+
+
+def person(place: Place, **changes: object) -> dict[str, object]:
+    """A customer as a form has it."""
+    asha = {
+        "name": "Asha",
+        "surname": "Mushi",
+        "phone": "0712 345 678",
+        "village_id": place.village_id,
+    }
+    return {**asha, **changes}
+
+
+def meter(place: Place, **changes: object) -> dict[str, object]:
+    """A meter as a form has it."""
+    return {
+        "serial_number": "47001",
+        "manufacturer": "calin",
+        "tariff_id": place.tariff_id,
+        **changes,
+    }
+
+
+PLAN = {"total": "7000", "instalments": 10, "every": "week", "first_due": "2026-03-17"}
+
+
+def shs(**changes: object) -> dict[str, object]:
+    """An SHS with a plan of ten weeks, as a form has it."""
+    device = {
+        "serial_number": "SHS1",
+        "manufacturer": "openpaygo",
+        "plan": PLAN,
+        "technical": TECHNICAL,
+    }
+    return {**device, **changes}
+
+
+def registration(customer: object, device: object, **more: object) -> dict[str, object]:
+    """The registration of a customer and a device."""
+    return {"customer": customer, "device": device, **more}
+

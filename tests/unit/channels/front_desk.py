@@ -1,0 +1,112 @@
+"""A desk for tests: it keeps payments in a dictionary and says what it was told to say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from chalicelib.domain.account import Account
+from chalicelib.domain.allocation import Allocation
+from chalicelib.domain.errors import MwangaError, Refusal
+from chalicelib.domain.payment import Claim, Payment, Status, accepted, claim_hash, payment_id_of
+from chalicelib.services.accept import Accepted, Quote, ReferenceConflict
+from chalicelib.services.ports import SecretMissing, Settings
+
+NOW = datetime(2026, 1, 8, 9, 0, tzinfo=UTC)
+
+
+@dataclass
+class RecordingJournal:
+    """Keeps what was noted."""
+
+    events: list[dict[str, Any]] = field(default_factory=list)
+    counts: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+    def event(self, what: str, **fields: Any) -> None:
+        self.events.append({"what": what, **fields})
+
+    def count(self, metric: str, value: int = 1, **dimensions: str) -> None:
+        self.counts.append((metric, dimensions))
+
+    @property
+    def reasons(self) -> list[object]:
+        return [event.get("reason") for event in self.events]
+
+
+@dataclass
+class FrontDesk:
+    """Refuses with ``refusal`` where money has not moved; fails with ``failure`` if there is one.
+
+    An amount that is not above zero is refused whatever ``refusal`` says, as the real one does.
+    """
+
+    secrets: dict[str, Mapping[str, Any]]
+    refusal: Refusal | None = None
+    failure: MwangaError | None = None
+    clock: datetime = NOW
+    company: Settings = field(default_factory=Settings)
+    stored: dict[str, Payment] = field(default_factory=dict)
+    questions: list[Claim] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+    quotes: list[Claim] = field(default_factory=list)
+    journal: RecordingJournal = field(default_factory=RecordingJournal)
+
+    def question(self, claim: Claim) -> Refusal | None:
+        self._fail()
+        self.questions.append(claim)
+        return self._judge(claim)
+
+    def accept(self, claim: Claim, *, money_moved: bool) -> Accepted:
+        self._fail()
+        self.claims.append(claim)
+        payment_id = payment_id_of(claim.source, claim.transaction)
+        known = self.stored.get(payment_id)
+        if known is not None and known.status is not Status.REFUSED:
+            if known.claim_hash != claim_hash(claim):
+                raise ReferenceConflict(payment_id)
+            return Accepted(known, repeated=True)
+        refusal = None if money_moved else self._judge(claim)
+        payment = accepted(
+            claim,
+            moment=self.clock,
+            received_at=self.clock,
+            customer_id="C1",
+            refusal=refusal.value if refusal else None,
+        )
+        self.stored[payment_id] = payment
+        return Accepted(payment)
+
+    def quote(self, claim: Claim) -> Quote | Refusal:
+        self._fail()
+        self.quotes.append(claim)
+        nothing = Allocation(Account("C1"), (), (), ())
+        return self._judge(claim) or Quote(
+            claim.serial_number, claim.amount_minor, claim.currency, "ASHA M.", nothing
+        )
+
+    def payment(self, payment_id: str) -> Payment | None:
+        return self.stored.get(payment_id)
+
+    def secret(self, name: str) -> Mapping[str, Any]:
+        if name not in self.secrets:
+            raise SecretMissing(name)
+        return self.secrets[name]
+
+    def settings(self) -> Settings:
+        return self.company
+
+    def now(self) -> datetime:
+        return self.clock
+
+    def settle(self, payment_id: str) -> None:
+        """The payment moves on, as if a worker had settled it."""
+        self.stored[payment_id] = replace(self.stored[payment_id], status=Status.COMPLETED)
+
+    def _judge(self, claim: Claim) -> Refusal | None:
+        return self.refusal if claim.amount_minor > 0 else Refusal.INVALID_AMOUNT
+
+    def _fail(self) -> None:
+        if self.failure is not None:
+            raise self.failure

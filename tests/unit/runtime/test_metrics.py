@@ -1,0 +1,47 @@
+"""Metrics in CloudWatch's embedded metric format."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from chalicelib.runtime.metrics import Metrics
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    [line] = capsys.readouterr().out.splitlines()
+    parsed: dict[str, Any] = json.loads(line)
+    return parsed
+
+
+def test_a_count_names_its_namespace_dimensions_and_value(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Metrics().count("Vended", 3, manufacturer="calin", kind="energy")
+    line = printed(capsys)
+    stamp = line.pop("_aws")
+    assert line == {"manufacturer": "calin", "kind": "energy", "Vended": 3}
+    assert abs(stamp["Timestamp"] / 1000 - time.time()) < 60
+    assert stamp["CloudWatchMetrics"] == [
+        {
+            "Namespace": "Mwanga",
+            "Dimensions": [["kind", "manufacturer"]],
+            "Metrics": [{"Name": "Vended", "Unit": "Count"}],
+        }
+    ]
+
+
+def test_a_metric_without_dimensions_is_one_series(capsys: pytest.CaptureFixture[str]) -> None:
+    Metrics().count("Accepted")
+    line = printed(capsys)
+    assert line["Accepted"] == 1
+    assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
+
+
+def test_a_duration_says_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    Metrics().count("VendMilliseconds", 250, manufacturer="calin")
+    [declared] = printed(capsys)["_aws"]["CloudWatchMetrics"]
+    assert declared["Metrics"] == [{"Name": "VendMilliseconds", "Unit": "Milliseconds"}]
