@@ -210,7 +210,9 @@ def payment_id_of(source: str, transaction: str) -> str:
         raise FieldError("reference", "must not be empty")
     payment_id = f"{source}-{quote(transaction, safe='').replace('~', '%7E')}"
     if len(payment_id) > PAYMENT_ID_LENGTH_MAX:
-        raise FieldError("reference", f"makes an id of more than {PAYMENT_ID_LENGTH_MAX} characters")
+        raise FieldError(
+            "reference", f"makes an id of over {PAYMENT_ID_LENGTH_MAX} characters"
+        )
     return payment_id
 
 
@@ -331,11 +333,7 @@ def held(payment: Payment, reason: str, now: datetime) -> Payment:
     if payment.status is Status.HELD and payment.reason == reason:
         return payment
     waiting = replace(
-        payment,
-        status=Status.HELD,
-        reason=reason,
-        check_at=now + timedelta(minutes=CHECKS_MINUTES_MAX),
-        sweeps=0,
+        payment, status=Status.HELD, reason=reason, check_at=_next_look(payment, now, 0), sweeps=0
     )
     return waiting.with_event(now, "held", reason=reason)
 
@@ -353,14 +351,18 @@ def swept(payment: Payment, now: datetime) -> Payment:
 
     One that was to be settled or vended and made no progress in ``SWEEPS_MAX`` looks is held.
     """
-    if payment.status is Status.HELD:
-        return replace(payment, check_at=now + timedelta(minutes=CHECKS_MINUTES_MAX))
-    if payment.sweeps >= SWEEPS_MAX:
+    is_held = payment.status is Status.HELD
+    if payment.sweeps >= SWEEPS_MAX and not is_held:
         return held(payment, "stuck", now)
-    minutes = min(2**payment.sweeps, CHECKS_MINUTES_MAX)
-    return replace(
-        payment, sweeps=payment.sweeps + 1, check_at=now + timedelta(minutes=minutes)
-    )
+    check_at = _next_look(payment, now, payment.sweeps)
+    return replace(payment, sweeps=min(payment.sweeps + 1, SWEEPS_MAX), check_at=check_at)
+
+
+def _next_look(payment: Payment, now: datetime, sweeps: int) -> datetime:
+    """When to look again. One that only waits for a person is looked at hourly."""
+    waits_for_us = payment.status is not Status.HELD or bool(unfinished(payment.vends))
+    minutes = min(2**sweeps, CHECKS_MINUTES_MAX) if waits_for_us else CHECKS_MINUTES_MAX
+    return now + timedelta(minutes=minutes)
 
 
 # --- vends ----------------------------------------------------------------------------------------
@@ -389,9 +391,7 @@ def vend_refused(
 
 def vend_uncertain(payment: Payment, number: int, reason: str, now: datetime) -> Payment:
     """The payment after an answer that does not tell whether the manufacturer vended."""
-    vend = replace(
-        payment.vend(number), state=VendState.UNCERTAIN, lease_until=None, retry_at=None
-    )
+    vend = replace(payment.vend(number), state=VendState.UNCERTAIN, lease_until=None, retry_at=None)
     noted = payment.with_vend(vend).with_event(now, "vend_uncertain", reason=reason)
     return following_its_vends(noted, now)
 
@@ -428,9 +428,11 @@ def vend_again(payment: Payment, number: int, now: datetime) -> Payment:
 RECEIPT = 0
 HELD_MESSAGE = 90
 UNUSABLE_MESSAGE = 91
+REFUNDED_MESSAGE = 92
 REFUSED_MESSAGE = 93
 """Numbers of the SMS of a payment: 0 a receipt without a token, 1 ... one per finished vend,
-90 we are looking into it, 91 the money cannot be used for that serial, 93 refused."""
+90 we are looking into it, 91 the money cannot be used for that serial, 92 it was given back,
+93 refused."""
 
 
 def messages_due(payment: Payment) -> tuple[int, ...]:

@@ -61,7 +61,7 @@ def _e164(digits: str, country: str) -> str | None:
         parse,
     )
 
-    if _WRITTEN.fullmatch(digits) is None or not digits.isascii():
+    if _WRITTEN.fullmatch(digits) is None:
         return None
     try:
         number = parse(digits, country)

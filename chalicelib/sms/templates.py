@@ -14,6 +14,7 @@ from chalicelib.domain.money import Currency, format_minor, format_units
 from chalicelib.domain.payment import (
     HELD_MESSAGE,
     RECEIPT,
+    REFUNDED_MESSAGE,
     REFUSED_MESSAGE,
     UNUSABLE_MESSAGE,
     Payment,
@@ -24,9 +25,6 @@ from chalicelib.domain.payment import (
 from chalicelib.services.ports import Customer, Settings
 from chalicelib.sms.language import Language
 from chalicelib.sms.languages import language_of
-
-REFUNDED_MESSAGE = 92
-"""The number of the SMS that tells that the money was given back."""
 
 NAME_LENGTH_MAX = 20
 STS_DIGITS = 20
@@ -136,13 +134,16 @@ def _thanks(customer: Customer | None, words: Language) -> str:
 
 
 def _split(payment: Payment, words: Language, currency: Currency, names: Mapping[str, str]) -> str:
-    """How the money was used: ``KES 1000.00: TV 300.00, access 150.00, energy 550.00.``."""
+    """How the money was used: ``KES 1000.00: TV 300.00, access 150.00, energy 550.00.``.
+
+    What was taken back again, because no token was issued for it, is left out.
+    """
     sums: dict[str, int] = {}
     for line in payment.lines:
         word = _word(line, words, names)
         amount_minor = abs(line.amount_minor) if word == words.credit_used else line.amount_minor
         sums[word] = sums.get(word, 0) + amount_minor
-    parts = ", ".join(f"{word} {format_minor(sums[word], currency)}" for word in sums)
+    parts = ", ".join(f"{word} {format_minor(s, currency)}" for word, s in sums.items() if s)
     return f"{_money(payment, currency)}: {parts}."
 
 

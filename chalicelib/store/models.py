@@ -412,8 +412,8 @@ class SiteRow(Table):
 
 
 def site_key(kind: SiteKind, number: int) -> str:
-    """The key of a site: ``village#7``."""
-    return f"{kind.value}#{number}"
+    """The key of a site: ``village#0000007``, so that keys sort as their numbers do."""
+    return f"{kind.value}#{number:07}"
 
 
 class TariffsById(Index):

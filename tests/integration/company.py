@@ -172,4 +172,3 @@ def claim(
         currency="KES",
     )
     return replace(base, **changes)  # type: ignore[arg-type]
-

@@ -42,7 +42,7 @@ class FakeCalin:
         return 200, {"result_code": 0, "reason": "OK", "result": token}
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -10,11 +10,10 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from chalicelib.wiring import Wiring
 from tests.integration.company import Company, FixedClock
 from tests.integration.conftest import Cloud, forget_clients, install
 from tests.integration.vendor import FakeCalin
-
-from chalicelib.wiring import Wiring
 
 
 @pytest.fixture(scope="session")
@@ -31,8 +30,8 @@ def endpoint() -> Iterator[str]:
 @pytest.fixture
 def cloud(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """An empty installation in the emulator, at which this process and its children point."""
-    reset = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")  # noqa: S310
-    urllib.request.urlopen(reset).close()  # noqa: S310 - our own address
+    reset = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")
+    urllib.request.urlopen(reset).close()
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     forget_clients()
     made = Cloud(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from moto.sqs.models import sqs_backends
 
 from chalicelib.domain.account import Account
-from chalicelib.domain.books import Difference, OpenedPlan, Posting, check_books, postings_of
+from chalicelib.domain.books import Difference, OpenedPlan, check_books, postings_of
 from chalicelib.domain.payment import Claim, Payment
 from chalicelib.domain.plan import Plan
+from chalicelib.services.entries import posting_of
+from chalicelib.store.models import EntryRow
 from chalicelib.wiring import Wiring
 from tests.integration.company import Company, FixedClock, claim
 from tests.integration.conftest import Cloud
@@ -187,7 +190,7 @@ class Counter:
     def delays(self, queue: str) -> list[int]:
         """The seconds for which the messages of that queue stay hidden, and the end of it."""
         seconds = [
-            round((message.delayed_until - message.sent_timestamp) / 1000)
+            max(0, round((message.delayed_until - message.sent_timestamp) / 1000))
             for regions in sqs_backends.values()
             for backend in regions.values()
             for name, held in backend.queues.items()
@@ -214,17 +217,14 @@ def counter(cloud: Cloud, wiring: Wiring) -> Counter:
     return Counter(cloud, wiring)
 
 
-def differences(
-    counter: Counter, customer_id: str, *sold: Plan, devices: int = 1
-) -> list[Difference]:
-    """What is wrong with the books of a customer who began with those devices and plans."""
-    payments = counter.wiring.payments.by_owner(customer_id, 100, None).items
+def differences(counter: Counter, customer_id: str, *sold: Plan) -> list[Difference]:
+    """What is wrong with the books of a customer who began with those plans."""
+    entries = [row.value() for row in EntryRow.query(customer_id, consistent_read=True)]
     opened = tuple(
         OpenedPlan(p.plan_id, p.serial_number, p.total_minor, p.already_paid_minor) for p in sold
     )
-    registered = [
-        Posting("registered", version, opened=opened if version == 1 else ())
-        for version in range(1, devices + 1)
-    ]
-    postings = [posting for payment in payments for posting in postings_of(payment)]
-    return check_books(counter.account(customer_id), [*registered, *postings])
+    first, *others = [posting_of(entry) for entry in entries]
+    payments = counter.wiring.payments.by_owner(customer_id, 100, None).items
+    paid = [posting for payment in payments for posting in postings_of(payment)]
+    postings = [replace(first, opened=opened), *others, *paid]
+    return check_books(counter.account(customer_id), postings)

@@ -88,6 +88,12 @@ def test_sites_are_listed_by_kind_in_pages(sites: DynamoSites) -> None:
     assert [s.name for s in sites.list(VILLAGE, 10, None).items] == ["Dunga"]
 
 
+def test_sites_are_listed_by_number(sites: DynamoSites) -> None:
+    made = [sites.create(CLUSTER, f"Cluster {count}").site_id for count in range(10)]
+    listed = [site.site_id for site in sites.list(CLUSTER, 100, None).items]
+    assert listed == sorted(listed) and set(made) <= set(listed)
+
+
 def test_a_cursor_of_another_list_is_refused(sites: DynamoSites) -> None:
     cursor = sites.list(CLUSTER, 1, None).next
     with pytest.raises(InvalidCursor):

@@ -46,7 +46,7 @@ NOBODY = registration(
 
 
 def children(cloud: Cloud, village: int) -> int:
-    item = cloud.item("sites", site_id=f"village#{village}")
+    item = cloud.item("sites", site_id=f"village#{village:07}")
     assert item
     return int(item.get("children", {"N": "0"})["N"])
 

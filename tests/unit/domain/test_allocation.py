@@ -319,6 +319,13 @@ def test_what_five_tokens_cannot_hold_is_carried_in_days_and_issued_next_time() 
     assert second.account.devices[0].paid_until == NOW + days(12)
 
 
+def test_a_payment_that_goes_into_debts_alone_issues_no_carried_days() -> None:
+    payer = account(weekly(YESTERDAY), shs(carry_days=Fraction(5, 2)))
+    allocation = pay(payer, SHS, 700)
+    assert (lines_of(allocation), vends_of(allocation)) == ("device 700", "")
+    assert allocation.account.devices[0].carry_days == Fraction(5, 2)
+
+
 def test_only_whole_days_are_issued_whatever_the_manufacturer_could_do() -> None:
     hours = VendRules(Fraction(1, 24))
     allocation = pay(account(weekly(TODAY), shs()), SHS, 250, vend_rules=hours)

@@ -60,9 +60,7 @@ def vend(number: int = 1, state: VendState = VendState.INTENDED, **changes: obje
 
 def with_vends(*vends: Vend) -> Payment:
     line = Line(LineKind.ENERGY, "47001", 1000_00)
-    return settled(
-        received(), lines=(line,), vends=vends, tokens=(), account_version=2, now=LATER
-    )
+    return settled(received(), lines=(line,), vends=vends, tokens=(), account_version=2, now=LATER)
 
 
 def test_the_id_is_source_and_transaction() -> None:
@@ -232,9 +230,7 @@ def test_holding_twice_for_one_reason_is_one_event() -> None:
 
 
 def test_a_held_payment_without_a_customer_is_told_that_it_cannot_be_used() -> None:
-    payment = held(
-        received(customer_id=None, payer_phone="+254700000001"), "unknown_device", NOW
-    )
+    payment = held(received(customer_id=None, payer_phone="+254700000001"), "unknown_device", NOW)
     assert messages_due(payment) == (UNUSABLE_MESSAGE,)
 
 
@@ -276,6 +272,15 @@ def test_a_held_payment_is_looked_at_every_hour_for_ever() -> None:
         payment = swept(payment, LATER)
     assert payment.check_at == LATER + timedelta(hours=1)
     assert payment.reason == "unknown_device"
+
+
+def test_a_held_payment_with_a_vend_under_way_is_looked_at_as_soon_as_any_other() -> None:
+    payment = vend_uncertain(with_vends(vend(1), vend(2)), 1, "time-out", LATER)
+    assert payment.check_at == LATER + timedelta(minutes=1)
+    payment = swept(swept(payment, LATER), LATER)
+    assert payment.check_at == LATER + timedelta(minutes=2)
+    payment = vend_done(payment, 2, "2", LATER)
+    assert swept(payment, LATER).check_at == LATER + timedelta(hours=1)
 
 
 def test_settling_starts_the_count_of_looks_anew() -> None:

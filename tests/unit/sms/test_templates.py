@@ -14,6 +14,7 @@ from chalicelib.domain.errors import Refusal
 from chalicelib.domain.payment import (
     HELD_MESSAGE,
     RECEIPT,
+    REFUNDED_MESSAGE,
     REFUSED_MESSAGE,
     UNUSABLE_MESSAGE,
     Payment,
@@ -25,7 +26,7 @@ from chalicelib.domain.payment import (
 )
 from chalicelib.services.ports import Customer, Settings
 from chalicelib.sms.languages import LANGUAGES, language_of
-from chalicelib.sms.templates import REFUNDED_MESSAGE, compose, grouped
+from chalicelib.sms.templates import compose, grouped
 
 NOW = datetime(2026, 1, 8, 9, 0, tzinfo=UTC)
 ASHA = Customer("C1", 1, "ASHA", "MWANGI", "+254712345678", 1)
@@ -223,9 +224,9 @@ def test_credit_that_is_kept_and_credit_that_was_used_are_told_apart():
     assert "KES 500.00: energy 615.00, credit used 115.00." in text(used, RECEIPT)
 
 
-def test_lines_that_were_taken_back_are_not_counted():
+def test_lines_that_were_taken_back_are_left_out():
     returned = payment(ENERGY, Line(LineKind.ENERGY, METER, -550_00), FEES)
-    assert "energy 0.00, access 150.00." in text(returned, RECEIPT)
+    assert "KES 150.00: access 150.00." in text(returned, RECEIPT)
 
 
 def test_amounts_follow_the_companys_currency():

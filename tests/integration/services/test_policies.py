@@ -1,0 +1,186 @@
+"""Each worker's role allows exactly the calls that the worker makes: none is missing, none spare.
+
+The emulators check no policies, so the calls are recorded at the client and held against the
+policy files that the template is built from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import botocore.client
+import pytest
+
+from tests.integration.company import METER, SHS, Company, FixedClock, claim, plan
+from tests.integration.conftest import Cloud
+from tests.integration.services.conftest import Counter
+from tests.integration.vendor import FakeCalin
+
+POLICIES = Path(__file__).parents[3] / ".chalice"
+GIVEN_BY_THE_TRIGGER = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+"""What Lambda itself does for the function, with the function's role."""
+
+Allowed = set[tuple[str, str]]
+"""Pairs of an action and the logical id of what it is done to."""
+
+
+@contextmanager
+def recorded() -> Iterator[Allowed]:
+    """The actions of every call that is made while the block runs."""
+    call: Callable[..., Any] = botocore.client.BaseClient._make_api_call
+    seen: Allowed = set()
+
+    def noted(client: Any, operation: str, arguments: Mapping[str, Any]) -> Any:
+        seen.update(_actions(operation, arguments))
+        return call(client, operation, arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.client.BaseClient, "_make_api_call", noted)
+        yield seen
+
+
+def _actions(operation: str, arguments: Mapping[str, Any]) -> Allowed:
+    if operation == "SendMessage":
+        name = arguments["QueueUrl"].rpartition("/")[2].removesuffix(".fifo")
+        return {("sqs:SendMessage", f"{_logical(name)}Queue")}
+    if operation == "GetSecretValue":
+        name = arguments["SecretId"].rpartition("/")[2]
+        return {("secretsmanager:GetSecretValue", f"{_logical(name)}Secret")}
+    if operation == "TransactWriteItems":
+        return {
+            (f"dynamodb:{kind}Item", f"{_logical(what['TableName'])}Table")
+            for item in arguments["TransactItems"]
+            for kind, what in item.items()
+        }
+    if operation == "BatchGetItem":
+        return {
+            ("dynamodb:BatchGetItem", f"{_logical(table)}Table")
+            for table in arguments["RequestItems"]
+        }
+    if "TableName" not in arguments:
+        return set()  # the test itself, at its queues and secrets
+    index = f".{arguments['IndexName']}" if "IndexName" in arguments else ""
+    return {(f"dynamodb:{operation}", f"{_logical(arguments['TableName'])}Table{index}")}
+
+
+def _logical(name: str) -> str:
+    words = name.removeprefix("test-").replace("_", "-").split("-")
+    return "".join(word.capitalize() for word in words)
+
+
+def allowed(function: str) -> Allowed:
+    """What the policy file of a function allows, without its own log."""
+    policy = json.loads((POLICIES / f"policy-{function}.json").read_text())
+    found: Allowed = set()
+    for statement in policy["Statement"]:
+        resources = statement["Resource"]
+        for resource in resources if isinstance(resources, list) else [resources]:
+            found.update((action, _resource(resource)) for action in statement["Action"])
+    return {
+        (action, resource)
+        for action, resource in found
+        if not action.startswith("logs:") and action not in GIVEN_BY_THE_TRIGGER
+    }
+
+
+def _resource(resource: Mapping[str, Any]) -> str:
+    """``PaymentsTable``, ``PaymentsTable.open`` for an index, ``CalinSecret``."""
+    [value] = resource.values()
+    if isinstance(value, list):
+        return str(value[0])
+    name: str = value.replace("${", "").replace("}", "").replace(".Arn", "")
+    return name.replace("/index/", ".")
+
+
+@pytest.fixture
+def customer_id(company: Company) -> str:
+    """A customer with a meter and two solar home systems, one of them overdue and nearly paid."""
+    overdue = plan("p-2", 700, first_due=FixedClock().now().date() - timedelta(days=99))
+    return company.customer(
+        company.meter(),
+        company.shs(plan_id="p-1"),
+        company.shs("SHS2", plan_id="p-2"),
+        plans=(
+            plan("p-1", 7000, serial_number=SHS),
+            plan("p-2", 700, first_due=overdue.first_due, paid=650, serial_number="SHS2"),
+        ),
+    )
+
+
+def test_the_settling_function_may_do_what_it_does(
+    cloud: Cloud, company: Company, counter: Counter, customer_id: str
+) -> None:
+    accept = counter.wiring.accept.accept
+    accept(claim(METER, 500, "T1"), money_moved=True)  # unlocks SHS2 from another device's payment
+    accept(claim(SHS, 10000, "T2"), money_moved=True)  # ends a plan
+    accept(claim("NOBODY", 100, "T3"), money_moved=True)  # is held
+    with recorded() as made:
+        fresh = Counter(cloud, type(counter.wiring)(counter.wiring.clock))
+        for message in cloud.take("payments"):
+            body = message["body"]
+            fresh.wiring.settle.settle(
+                body["payment_id"], body["customer_id"], body["serial_number"]
+            )
+    assert made == allowed("settle")
+
+
+def test_the_vending_function_may_do_what_it_does(
+    cloud: Cloud, company: Company, counter: Counter, calin: FakeCalin, customer_id: str
+) -> None:
+    accept = counter.wiring.accept.accept
+    accept(claim(METER, 500, "T1"), money_moved=True)
+    accept(claim(METER, 500, "T2"), money_moved=True)
+    counter.settle_all()
+    cloud.put_secret("manufacturers/calin", {"base_url": "http://127.0.0.1:1", "user_id": "u"})
+    messages = cloud.take("vends")
+    with recorded() as made:
+        for body in [messages[0]["body"], messages[0]["body"], messages[1]["body"]]:
+            wiring = type(counter.wiring)(counter.wiring.clock)
+            wiring.vend.vend(
+                body["payment_id"],
+                body["number"],
+                body["attempt"],
+                body["manufacturer"],
+                wiring.clock.now() + timedelta(minutes=1),
+            )
+            calin.put_secrets(cloud)
+    assert made == allowed("vend")
+
+
+def test_the_sending_function_may_do_what_it_does(
+    cloud: Cloud, company: Company, counter: Counter, customer_id: str
+) -> None:
+    counter.wiring.accept.accept(claim(SHS, 700), money_moved=True)
+    counter.settle_all()
+    with recorded() as made:
+        Counter(cloud, type(counter.wiring)(counter.wiring.clock)).send_all()
+    assert made == allowed("send_messages")
+
+
+def test_the_sweeping_function_may_do_what_it_does(
+    cloud: Cloud,
+    company: Company,
+    counter: Counter,
+    clock: FixedClock,
+    calin: FakeCalin,
+    customer_id: str,
+) -> None:
+    accept = counter.wiring.accept.accept
+    accept(claim(METER, 500, "T1"), money_moved=True)
+    counter.settle_all()
+    accept(claim(METER, 500, "T2"), money_moved=True)
+    stranger = claim("NOBODY", 100, "T3", payer_phone="+254700000009")
+    accept(stranger, money_moved=True)
+    messages = cloud.take("payments")
+    body = next(m["body"] for m in messages if m["body"]["payment_id"].endswith("T3"))
+    counter.wiring.settle.settle(body["payment_id"], None, body["serial_number"])
+    clock.move(timedelta(hours=2))
+    with recorded() as made:
+        type(counter.wiring)(clock).sweep.sweep()
+    assert made == allowed("sweep")
+
