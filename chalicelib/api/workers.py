@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.domain.errors import MwangaError
+from chalicelib.runtime.log import place_of
 
 if TYPE_CHECKING:
     from chalice.app import SQSEvent
@@ -83,6 +84,6 @@ def _done(body: str, wiring: Wiring, handle: Handle) -> bool:
         wiring.journal.event("message_failed_to_work", error=error.code)
         return False
     except Exception as error:  # a bug: the message comes back, and ends as a dead letter
-        wiring.journal.event("message_crashed", error=type(error).__name__)
+        wiring.journal.event("message_crashed", error=type(error).__name__, place=place_of(error))
         return False
     return True

@@ -12,7 +12,7 @@ The order, for every kind of device, with credit in hand joining the payment fir
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
@@ -42,11 +42,15 @@ class LineKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A part of a payment: ``ref`` is a plan id (appliance), a serial, or the customer (credit)."""
+    """A part of a payment: ``ref`` is a plan id (appliance), a serial, or the customer (credit).
+
+    ``name`` is what people call an appliance, for the SMS; it says nothing about money.
+    """
 
     kind: LineKind
     ref: str
     amount_minor: int
+    name: str | None = field(default=None, compare=False)
 
 
 class VendKind(StrEnum):
@@ -326,7 +330,11 @@ class _Split:
             plans=tuple(plan for plan in self._plans.values() if not plan.is_paid),
             devices=tuple(self._devices.values()),
         )
-        lines = [Line(kind, ref, amount) for (kind, ref), amount in self._lines.items()]
+        names = {plan.plan_id: plan.name for plan in self.before.plans}
+        lines = [
+            Line(kind, ref, amount_minor, names.get(ref))
+            for (kind, ref), amount_minor in self._lines.items()
+        ]
         credit_minor = account.credit_minor - self.before.credit_minor
         if credit_minor != 0:
             lines.append(Line(LineKind.CREDIT, account.customer_id, credit_minor))

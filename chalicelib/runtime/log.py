@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from enum import Enum
 from fractions import Fraction
+from traceback import walk_tb
 from typing import Any
 
 NEVER_PRINTED = frozenset(
@@ -46,6 +47,16 @@ class Log:
         own = {"at": _text(datetime.now(UTC)), "event": what, **self._constant}
         # Our own fields come first and win. ASCII only: no content can break the line in two.
         print(json.dumps({**own, **_safe(fields), **own}, separators=(",", ":")), flush=True)
+
+
+def place_of(error: BaseException) -> str:
+    """Where in our code an error arose: file and line. Its text may quote secrets."""
+    place = "outside"
+    for frame, line in walk_tb(error.__traceback__):
+        _, ours, file = frame.f_code.co_filename.rpartition("chalicelib/")
+        if ours:
+            place = f"{file}:{line}"
+    return place
 
 
 def mask_phone(phone: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from chalicelib.domain.account import Account, Kind
 from chalicelib.domain.allocation import OwnArrears, VendKind, VendRules
 from chalicelib.domain.errors import MwangaError
-from chalicelib.domain.payment import Claim, Payment, Vend
+from chalicelib.domain.payment import Payment, Vend
 from chalicelib.domain.plan import Every, Plan
 from chalicelib.domain.tariff import Rate, Tariff
 
@@ -350,11 +350,9 @@ class Payments(Protocol):
         """
 
     def due(self, shard: int, until: datetime, limit: int) -> Sequence[str]:
-        """Ids of open payments of that shard with ``check_at`` not after ``until``, oldest first."""
+        """Ids of open payments of that shard to look at by ``until``, the longest due first."""
 
-    def by_owner(
-        self, owner: str, limit: int, cursor: str | None
-    ) -> Page[Payment]:
+    def by_owner(self, owner: str, limit: int, cursor: str | None) -> Page[Payment]:
         """Payments of a customer id, or of ``serial#<serial>`` without one, newest first."""
 
     def open(self, status: str, limit: int, cursor: str | None) -> Page[Payment]:
@@ -713,7 +711,7 @@ class VendRefused(MwangaError):
 
 
 class VendorUnreachable(MwangaError):
-    """The manufacturer was certainly not reached (refused connection, unknown host): may be repeated."""
+    """The manufacturer was certainly not reached, so it may be asked again."""
 
     code = "vendor_unreachable"
 
@@ -740,12 +738,12 @@ class Issuer(Protocol):
     def rules(self, device: Device, kind: VendKind) -> VendRules:
         """Step and limit for that very device (its value divider counts)."""
 
-    def issue(
-        self, device: Device, kind: VendKind, units: Fraction | None, count: int
-    ) -> Issued:
+    def issue(self, device: Device, kind: VendKind, units: Fraction | None, count: int) -> Issued:
         """The token that follows ``count``. The same input always gives the same token."""
 
-    def seal(self, serial_number: str, technical: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
+    def seal(
+        self, serial_number: str, technical: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], int]:
         """Check what an operator entered and seal its secrets: what to store, and the counter.
 
         Raises:
@@ -783,7 +781,9 @@ class Vendor(Protocol):
             FieldError: it cannot be a token of this manufacturer.
         """
 
-    def seal(self, serial_number: str, technical: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
+    def seal(
+        self, serial_number: str, technical: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], int]:
         """As ``Issuer.seal``; the counter is 0 where there is none."""
 
 

@@ -6,8 +6,6 @@ then the token in groups of digits. The usual one fits into two segments.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from chalicelib.domain.allocation import Line, LineKind, VendKind
 from chalicelib.domain.errors import Refusal
 from chalicelib.domain.money import Currency, format_minor, format_units
@@ -36,11 +34,8 @@ def compose(
     customer: Customer | None,
     settings: Settings,
     language: str,
-    names: Mapping[str, str] | None = None,
 ) -> str:
     """The text of SMS ``number`` of a payment, in that language (English where unknown).
-
-    ``names`` gives the names of appliance plans by plan id, where the caller knows them.
 
     Raises:
         KeyError: ``number`` is a vend that the payment does not have, or that has no token yet.
@@ -48,9 +43,9 @@ def compose(
     words = language_of(language)
     currency = Currency(settings.currency, settings.currency_decimals)
     if number == RECEIPT:
-        return _receipt(payment, customer, words, currency, names or {})
+        return _receipt(payment, customer, words, currency)
     if number <= len(payment.vends):
-        return _vended(payment, number, customer, words, currency, names or {})
+        return _vended(payment, number, customer, words, currency)
     return _other_outcome(payment, number, words, currency)
 
 
@@ -62,12 +57,11 @@ def _receipt(
     customer: Customer | None,
     words: Language,
     currency: Currency,
-    names: Mapping[str, str],
 ) -> str:
     """The receipt of a payment that brought no token."""
     buys = any(line.kind in (LineKind.ENERGY, LineKind.TIME) for line in payment.lines)
     why = words.kept if buys else words.debts_only
-    return " ".join((_thanks(customer, words), _split(payment, words, currency, names), why))
+    return " ".join((_thanks(customer, words), _split(payment, words, currency), why))
 
 
 def _vended(
@@ -76,14 +70,13 @@ def _vended(
     customer: Customer | None,
     words: Language,
     currency: Currency,
-    names: Mapping[str, str],
 ) -> str:
     """The SMS of one vend. The first of several also tells how the money was used."""
     counted = [vend for vend in payment.vends if not _is_replaced(vend)]
     vend = payment.vend(number)
     parts = [_token_text(vend, _token(payment, number), words)]
     if vend == counted[0]:
-        parts = [_thanks(customer, words), _split(payment, words, currency, names), *parts]
+        parts = [_thanks(customer, words), _split(payment, words, currency), *parts]
     if len(counted) > 1:
         parts = [f"{counted.index(vend) + 1}/{len(counted)}", *parts]
     return " ".join(parts)
@@ -133,23 +126,23 @@ def _thanks(customer: Customer | None, words: Language) -> str:
     return words.thanks.format(name=first_name) if first_name else words.thanks_to_nobody
 
 
-def _split(payment: Payment, words: Language, currency: Currency, names: Mapping[str, str]) -> str:
+def _split(payment: Payment, words: Language, currency: Currency) -> str:
     """How the money was used: ``KES 1000.00: TV 300.00, access 150.00, energy 550.00.``.
 
     What was taken back again, because no token was issued for it, is left out.
     """
     sums: dict[str, int] = {}
     for line in payment.lines:
-        word = _word(line, words, names)
+        word = _word(line, words)
         amount_minor = abs(line.amount_minor) if word == words.credit_used else line.amount_minor
         sums[word] = sums.get(word, 0) + amount_minor
     parts = ", ".join(f"{word} {format_minor(s, currency)}" for word, s in sums.items() if s)
     return f"{_money(payment, currency)}: {parts}."
 
 
-def _word(line: Line, words: Language, names: Mapping[str, str]) -> str:
+def _word(line: Line, words: Language) -> str:
     if line.kind is LineKind.APPLIANCE:
-        return names.get(line.ref, words.appliance)[:NAME_LENGTH_MAX]
+        return (line.name or words.appliance)[:NAME_LENGTH_MAX]
     if line.kind is LineKind.CREDIT and line.amount_minor < 0:
         return words.credit_used
     return {

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.runtime.journal import StandardOutputJournal
-from chalicelib.runtime.log import NEVER_PRINTED, Log, mask_phone
+from chalicelib.runtime.log import NEVER_PRINTED, Log, mask_phone, place_of
 
 
 class Colour(StrEnum):
@@ -113,3 +113,7 @@ def test_the_journal_writes_events_and_metrics(capsys: pytest.CaptureFixture[str
     event, metric = map(json.loads, capsys.readouterr().out.splitlines())
     assert (event["event"], event["stage"], event["token"]) == ("accepted", "test", "***")
     assert metric["Accepted"] == 1
+
+
+def test_an_error_from_outside_our_code_has_no_place_in_it() -> None:
+    assert place_of(ValueError("never raised")) == "outside"
