@@ -21,6 +21,7 @@ from chalicelib.api.problems import Forbidden, as_json, headers_of, problem_of
 from chalicelib.api.reading import read_body, read_query
 from chalicelib.api.routes import Answer, Call, Route
 from chalicelib.channels.interface import Channel, NotFound
+from chalicelib.runtime.log import place_of
 from chalicelib.services.ports import Session
 from chalicelib.services.staff import Role
 
@@ -129,22 +130,12 @@ def _told(error: Exception, route: Route, request_id: str, wiring: Wiring) -> An
             request_id=request_id,
             path=route.path,
             error=type(error).__name__,
-            where=_where(error),
+            place=place_of(error),
         )
         wiring.journal.count("RequestsFailed", code=problem["code"])
     headers = dict(headers_of(problem))
     content_type = headers.pop("Content-Type")
     return Answer(problem["status"], route.problem(problem), headers, content_type)
-
-
-def _where(error: Exception) -> str:
-    """The place in our code where it went wrong. Its text may quote secrets, so it is left out."""
-    place, traceback = "", error.__traceback__
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        place = f"{code.co_filename.rpartition('chalicelib/')[2]}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    return place
 
 
 def _response(answer: Answer, request_id: str) -> Response:

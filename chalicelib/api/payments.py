@@ -51,6 +51,8 @@ def _found(call: Call[None]) -> Page[Payment]:
         raise FieldError("serial_number", "give one of serial_number, customer_id, status")
     [name] = given
     find, wanted = call.wiring.find_payments, call.query[name]
+    if not wanted:
+        raise FieldError(name, "must not be empty")
     if name == "status":
         return find.open(wanted, call.limit, call.cursor)
     if name == "customer_id":

@@ -22,7 +22,9 @@ BODY_BYTES_MAX = 64 * 1024
 JSON = "application/json"
 ERRORS_MAX = 20
 FIELD_LENGTH_MAX = 100
-QUERY_LENGTH_MAX = 1000
+QUERY_LENGTH_MAX = 150
+CURSOR_LENGTH_MAX = 1000
+"""Longer ones could not be looked for: the store's keys have a limit in bytes."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -84,7 +86,7 @@ def read_query(given: Mapping[str, list[str]] | None) -> Mapping[str, str]:
     for name, values in (given or {}).items():
         if len(values) != 1:
             raise FieldErrors((FieldError(name[:FIELD_LENGTH_MAX], "must be given once"),))
-        if len(values[0]) > QUERY_LENGTH_MAX:
+        if len(values[0]) > (CURSOR_LENGTH_MAX if name == "cursor" else QUERY_LENGTH_MAX):
             raise FieldErrors((FieldError(name[:FIELD_LENGTH_MAX], "is too long"),))
         query[name] = values[0]
     return query

@@ -181,11 +181,6 @@ class Route:
         """Its name: the handler's."""
         return self.handler.__name__
 
-    @property
-    def is_list(self) -> bool:
-        """Whether it answers a list in parts."""
-        return "limit" in self.query
-
 
 class Routes:
     """Collects the routes of one part of the API."""

@@ -122,8 +122,9 @@ def _money_went(tables: _Tables) -> dict[str, Fraction]:
             plan.get("paid_minor", 0) - plan.get("already_paid_minor", 0)
             for plan in (*plans, *tables.ended_plans)
         ),
-        "paid access rates": _sum(device.get("fees_paid_minor", 0) for device in devices),
-        "became energy": _sum(
+        "paid access rates": _sum(device.get("fees_paid_minor", 0) for device in devices)
+        + _fees_of_devices_that_left(tables),
+        "was spent on energy": _sum(
             vend.get("cost_minor", 0) for vend in vends if not vend.get("closed")
         ),
         "is carried on meters until it buys a step": _sum(
@@ -131,6 +132,22 @@ def _money_went(tables: _Tables) -> dict[str, Fraction]:
         ),
         "is credit": _sum(account.get("credit_minor", 0) for account in tables.accounts),
     }
+
+
+def _fees_of_devices_that_left(tables: _Tables) -> Fraction:
+    """Fees that former owners paid: their accounts have forgotten the device since."""
+    left_at = {
+        (entry["customer_id"], serial_number): entry["account_version"]
+        for entry in sorted(tables.entries, key=lambda entry: entry["account_version"])
+        for serial_number in entry.get("changes", {}).get("dropped", ())
+    }
+    return _sum(
+        line["amount_minor"]
+        for payment in tables.payments
+        for line in payment.get("lines", ())
+        if line["kind"] == "access_rate"
+        and payment["account_versions"][0] < left_at.get((payment["customer_id"], line["ref"]), 0)
+    )
 
 
 def _sum(sums: Iterable[int | str]) -> Fraction:

@@ -21,7 +21,7 @@ class Outcome(StrEnum):
 
     DAYS_ADDED = "days added"
     UNLOCKED = "unlocked for good"
-    USED_BEFORE = "used before"
+    USED_BEFORE = "refused, it was used before"
     WRONG = "wrong token"
 
 

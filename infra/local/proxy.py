@@ -16,6 +16,7 @@ Run as ``python -m infra.local.proxy <port> <upstream port> <upstream path>``.
 from __future__ import annotations
 
 import sys
+import threading
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -23,8 +24,12 @@ from typing import Any
 from infra.local.processes import HOST
 
 BASE_PATH = "/api"
-SECONDS_MAX = 30
-"""API Gateway gives up after 29 seconds; this must not give up before."""
+SECONDS_MAX = 60
+"""API Gateway gives up after 29 seconds; this must not give up before, on a slow machine either."""
+
+IN_FLIGHT_MAX = 8
+"""Each request in flight is a worker process of its own, and starting dozens at once takes a small
+machine longer than anybody waits. More requests wait here for their turn."""
 
 _OF_ONE_CONNECTION = frozenset(
     {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -42,6 +47,7 @@ class ProxyServer(ThreadingHTTPServer):
         super().__init__((HOST, port), _ProxyHandler)
         self.upstream_port = upstream_port
         self.upstream_path = upstream_path
+        self.turns = threading.BoundedSemaphore(IN_FLIGHT_MAX)
 
 
 class _ProxyHandler(BaseHTTPRequestHandler):
@@ -51,7 +57,14 @@ class _ProxyHandler(BaseHTTPRequestHandler):
     def serve(self) -> None:
         body = self._body()
         if not (self.path + "/").startswith((BASE_PATH + "/", BASE_PATH + "?")):
-            return self._answer(404, [], b"Only /api is served here.\n")
+            self._answer(404, [], b"Only /api is served here.\n")
+            return
+        with self.server.turns:
+            status, headers, answer = self._pass_on(body)
+        self._answer(status, headers, answer)
+
+    def _pass_on(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        """The API's answer: status, headers and body."""
         path, mark, query = self.path.removeprefix(BASE_PATH).partition("?")
         target = self.server.upstream_path + (path.replace("%", "%25") or "/") + mark + query
         upstream = HTTPConnection(HOST, self.server.upstream_port, timeout=SECONDS_MAX)
@@ -64,9 +77,9 @@ class _ProxyHandler(BaseHTTPRequestHandler):
             upstream.putheader("Content-Length", str(len(body)))
             upstream.endheaders(body)
             response = upstream.getresponse()
-            self._answer(response.status, response.getheaders(), response.read())
+            return response.status, response.getheaders(), response.read()
         except (OSError, HTTPException) as error:
-            self._answer(502, [], f"The local API cannot be reached: {error}\n".encode())
+            return 502, [], f"The local API cannot be reached: {error}\n".encode()
         finally:
             upstream.close()
 

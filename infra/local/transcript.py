@@ -6,6 +6,7 @@ Plain text, at most :data:`WIDTH` columns; colour only where a person looks on.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Iterable
@@ -58,10 +59,11 @@ class Transcript:
             self._line(f"      {amount:>12}  {text}")
 
     def sms(self, to: str, text: str) -> None:
-        """An SMS as the customer sees it."""
+        """An SMS as the customer sees it. Groups of digits are not torn apart."""
         self._line(f"   SMS to {to}:")
-        for line in textwrap.wrap(text, WIDTH - 10):
-            self._line(self._in(_DIM, "      | ") + line)
+        bound = re.sub(r"(?<=\d) (?=\d)", "\N{NO-BREAK SPACE}", text)
+        for line in textwrap.wrap(bound, WIDTH - 8, break_on_hyphens=False):
+            self._line(self._in(_DIM, "      | ") + line.replace("\N{NO-BREAK SPACE}", " "))
 
     def check(self, what: str, expected: Any, got: Any) -> None:
         """One thing that must be so."""

@@ -31,7 +31,8 @@ def state(request: pytest.FixtureRequest) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="mwanga-e2e-")) / "state"
     yield folder
     if request.session.testsfailed:
-        _show_logs(folder / "logs")
+        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            _show_logs(folder / "logs")
     up.stop(folder)
     shutil.rmtree(folder.parent, ignore_errors=True)
 

@@ -25,6 +25,16 @@ def bring_check_forward(cloud: Cloud, payment_id: str, moment: datetime) -> None
     )
 
 
+def lease_until(cloud: Cloud, payment_id: str) -> datetime:
+    """When the running call of the payment's first vend must have ended."""
+    item = cloud.aws("dynamodb").get_item(
+        TableName=cloud.stack["tables"]["payments"],
+        Key={"payment_id": {"S": payment_id}},
+        ConsistentRead=True,
+    )["Item"]
+    return datetime.fromisoformat(item["vends"]["L"][0]["M"]["lease_until"]["S"])
+
+
 def depth(cloud: Cloud, queue: str) -> int:
     """How many messages are in the queue, in flight or not."""
     attributes = cloud.aws("sqs").get_queue_attributes(

@@ -242,7 +242,6 @@ def test_fields_that_are_not_right_are_named(cloud: Cloud, household: Household)
         b"{",
         b'{"amount": NaN}',
         b'{"amount": "1", "amount": "2"}',
-        b"\xff\xfe",
         b"[" * 5000,
     ],
 )
@@ -284,7 +283,7 @@ def test_only_a_true_signature_is_believed(cloud: Cloud, household: Household) -
         "six minutes old": (partner.signed(raw, at=time.time() - 360), {"expired_signature"}),
         "six minutes ahead": (partner.signed(raw, at=time.time() + 360), {"expired_signature"}),
         "another time": (
-            {**true, "Mwanga-Signature": "t=1" + text[3:]},
+            {**true, "Mwanga-Signature": text.replace("t=1", "t=2", 1)},
             {"invalid_signature"},
         ),
         "half a signature": ({**true, "Mwanga-Signature": text[:-2]}, {"invalid_signature"}),

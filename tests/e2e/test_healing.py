@@ -183,14 +183,13 @@ def test_without_its_secret_a_channel_stores_nothing_and_asks_for_another_try(
     household, reference = company.shs(), unique("ref-")
     manager = cloud.aws("secretsmanager")
     name = secret_name(cloud, "channels/direct")
-    content = manager.get_secret_value(SecretId=name)["SecretString"]
-    manager.put_secret_value(SecretId=name, SecretString="not what it should be")
+    manager.delete_secret(SecretId=name)
     start_fresh(cloud, "api")
     try:
         answer = cloud.partner.pay(household.serial_number, "100.00", reference)
         assert (answer.status, answer.code) == (503, "try_again")
     finally:
-        manager.put_secret_value(SecretId=name, SecretString=content)
+        manager.restore_secret(SecretId=name)
         start_fresh(cloud, "api")
     assert cloud.partner.get(reference).status == 404
     assert cloud.partner.pay(household.serial_number, "100.00", reference).status == 202

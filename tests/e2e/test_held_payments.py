@@ -37,7 +37,7 @@ def whats(payment: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason", "state", "tokens_issued"),
+    ("fault", "reason", "vend_state", "tokens_issued"),
     [
         ("refuse", "vend_refused", "refused", 0),
         ("error_500", "vend_uncertain", "uncertain", 0),
@@ -49,13 +49,13 @@ def test_a_vendor_that_does_not_say_yes_holds_the_payment_after_one_call(
     company: Company,
     fault: str,
     reason: str,
-    state: str,
+    vend_state: str,
     tokens_issued: int,
 ) -> None:
     payment = held(company, fault)
     assert payment["reason"] == reason
     [vend] = payment["vends"]
-    assert (vend["state"], vend["attempts"]) == (state, 1)
+    assert (vend["state"], vend["attempts"]) == (vend_state, 1)
     assert lines_of(payment) == "energy 550.00"
     assert payment["tokens"] == []
     assert len(cloud.fakes.vends("calin", payment["serial_number"])) == 1

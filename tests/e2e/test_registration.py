@@ -118,13 +118,12 @@ def test_the_same_again_is_answered_with_what_is_stored(company: Company) -> Non
     assert company.cloud.account(first["customer"]["id"])["version"] == 1
 
 
-def test_ten_at_once_make_one(company: Company) -> None:
+def test_six_at_once_make_one(company: Company) -> None:
     person, fields = company.person(), meter_fields(company)
-    with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda _: company.register(person, fields), range(10)))
-    assert sorted({answer.status for answer in answers}) in ([200, 201], [200, 201, 503])
-    assert [answer.status for answer in answers].count(201) == 1
-    assert len({a.body["customer"]["id"] for a in answers if a.status < 300}) == 1
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: company.register(person, fields), range(6)))
+    assert sorted(answer.status for answer in answers) == [200] * 5 + [201]
+    assert len({answer.body["customer"]["id"] for answer in answers}) == 1
     assert len(found_by_phone(company, person["phone"])) == 1
 
 
@@ -230,13 +229,9 @@ def test_a_plan_that_contradicts_itself_is_refused(company: Company, what: str) 
 
 
 def test_a_device_without_what_its_maker_needs_is_refused(company: Company) -> None:
-    fields = shs_fields(company, technical={"secret_key": "short", "starting_code": 0})
+    fields = shs_fields(company, technical={"secret_key": "short", "starting_code": 1})
     answer = company.register(company.person(), fields, "office")
-    assert answer.status == 422
-    assert answer.fields == {
-        "device.technical.secret_key",
-        "device.technical.starting_code",
-    } or answer.fields <= {"device.technical.secret_key", "device.technical.starting_code"}
+    assert (answer.status, answer.fields) == (422, {"device.technical.secret_key"})
     assert "short" not in str(answer.body)
 
 
@@ -249,7 +244,8 @@ def test_places_in_use_are_not_deleted_and_names_are_unique(cloud: Cloud, compan
     assert admin.delete(f"/clusters/{cluster['id']}").code == "in_use"
     assert admin.delete(f"/mini-grids/{grid['id']}").status == 204
     assert admin.delete(f"/clusters/{cluster['id']}").status == 204
-    assert admin.get(f"/clusters/{cluster['id']}").status == 404
+    assert admin.delete(f"/clusters/{cluster['id']}").status == 404
+    created(admin.post("/clusters", {"name": name}))
     company.meter()
     assert admin.delete(f"/villages/{company.village_id}").code == "in_use"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -12,64 +11,61 @@ from infra.local.client import Cloud
 from tests.e2e.company import Company, day, lines_of, tokens_of
 from tests.e2e.lambdas import start_fresh
 
-
-@contextmanager
-def settings(cloud: Cloud, **changes: Any) -> Iterator[None]:
-    """Other settings for a while. Fresh processes stand for the 30 seconds of their caches."""
-    admin = cloud.staff("admin")
-    before = admin.get("/settings").body
-    assert admin.put("/settings", {**before, **changes}).status == 200
-    start_fresh(cloud, "api")
-    start_fresh(cloud, "settle")
-    try:
-        yield
-    finally:
-        assert admin.put("/settings", before).status == 200
-        start_fresh(cloud, "api")
-        start_fresh(cloud, "settle")
+CHOSEN = {
+    "own_arrears": "activation",
+    "grace_days": 3,
+    "maximum_amount": "7000.00",
+    "languages": ["sw", "en"],
+}
 
 
-@pytest.mark.parametrize(("choice", "days"), [("debt", "7"), ("activation", "21")])
-def test_own_arrears_buy_their_days_only_if_the_company_wants_it(
-    cloud: Cloud, company: Company, choice: str, days: str
-) -> None:
-    """Two instalments overdue, the third due in three days: 2100."""
-    household = company.shs(first_due=day(3 - 14))
-    with settings(cloud, own_arrears=choice):
-        payment = company.pay_for("2100", household)
+@pytest.fixture(scope="module")
+def chosen(cloud: Cloud) -> Iterator[None]:
+    """Other settings while these tests run."""
+    before = cloud.staff("admin").get("/settings").body
+    put_in_force(cloud, {**before, **CHOSEN})
+    yield
+    put_in_force(cloud, before)
+
+
+def put_in_force(cloud: Cloud, settings: dict[str, Any]) -> None:
+    """Fresh processes stand for the 30 seconds that settings may be cached."""
+    answer = cloud.staff("admin").put("/settings", settings)
+    assert (answer.status, answer.body) == (200, settings)
+    for function in ("api", "settle", "send_messages"):
+        start_fresh(cloud, function)
+
+
+@pytest.mark.usefixtures("chosen")
+def test_with_activation_own_arrears_buy_their_days(company: Company) -> None:
+    """Two instalments overdue, the third due in three days."""
+    payment = company.pay_for("2100", company.shs(first_due=day(3 - 14)))
     assert lines_of(payment) == "device 1400.00, time 700.00"
-    assert tokens_of(payment) == f"time {days} days"
+    assert tokens_of(payment) == "time 21 days"
 
 
+@pytest.mark.usefixtures("chosen")
 def test_days_of_grace_put_off_what_is_overdue(cloud: Cloud, company: Company) -> None:
     household = company.meter()
     company.tv(household.customer_id, first_due=day(-3))
-    with settings(cloud, grace_days=3):
-        assert cloud.account(household.customer_id)["owed"] == "0.00"
-        assert lines_of(company.pay_for("100", household)) == "energy 100.00"
+    assert cloud.account(household.customer_id)["owed"] == "0.00"
+    assert lines_of(company.pay_for("100", household)) == "energy 100.00"
+    company.tv(household.customer_id, first_due=day(-4))
     assert cloud.account(household.customer_id)["owed"] == "300.00"
 
 
+@pytest.mark.usefixtures("chosen")
 def test_an_amount_above_the_largest_is_refused(cloud: Cloud, company: Company) -> None:
     household = company.meter()
-    with settings(cloud, maximum_amount="99.99"):
-        answer = cloud.partner.quote(household.serial_number, "100.00")
-        assert (answer.status, answer.code) == (422, "invalid_amount")
-        assert cloud.partner.quote(household.serial_number, "99.99").status == 200
+    answer = cloud.partner.quote(household.serial_number, "7000.01")
+    assert (answer.status, answer.code) == (422, "invalid_amount")
+    assert cloud.partner.quote(household.serial_number, "7000.00").status == 200
 
 
+@pytest.mark.usefixtures("chosen")
 def test_the_sms_speak_the_company_s_first_language(cloud: Cloud, company: Company) -> None:
-    household = company.meter()
-    admin = cloud.staff("admin")
-    before = admin.get("/settings").body
-    admin.put("/settings", {**before, "languages": ["sw", "en"]})
-    start_fresh(cloud, "send_messages")
-    try:
-        payment = company.pay_for("100", household)
-        message = cloud.wait_for_message(payment["payment_id"], 1)
-    finally:
-        admin.put("/settings", before)
-        start_fresh(cloud, "send_messages")
+    payment = company.pay_for("100", company.meter())
+    message = cloud.wait_for_message(payment["payment_id"], 1)
     assert message["language"] == "sw"
     assert message["body"].startswith("Asante")
 

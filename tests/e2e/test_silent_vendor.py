@@ -5,6 +5,7 @@ All of it takes real time-outs, so it is set going together and looked at afterw
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from infra.local.client import Cloud, now, wait_for
 from tests.e2e.company import Company, Household
 from tests.e2e.lambdas import invoke, kill_caller_of
-from tests.e2e.tables import bring_check_forward
+from tests.e2e.tables import bring_check_forward, lease_until
 
 CALIN = "calin"
 PATIENCE = 75
@@ -129,26 +130,15 @@ def test_a_killed_worker_causes_no_second_vend(cloud: Cloud, troubles: Troubles)
     """Whoever takes the work up finds a lease that has run out: nobody knows what happened."""
     trouble = troubles.killed
     calling = vend_of(cloud, trouble)
-    assert (calling["state"], calling["attempts"]) in (("calling", 1), ("uncertain", 1))
-    wait_for(
-        lambda: look(cloud, trouble),
-        lambda status: status == "held",
-        "the killed worker's payment is held",
-        PATIENCE,
-    )
-    payment = cloud.payment(trouble.payment_id)
+    assert (calling["state"], calling["attempts"]) == ("calling", 1)
+    left = lease_until(cloud, trouble.payment_id) - now()
+    time.sleep(max(0.0, left.total_seconds()) + 0.5)
+    bring_check_forward(cloud, trouble.payment_id, now() - timedelta(seconds=1))
+    invoke(cloud, "sweep")
+    payment = cloud.wait_for_payment(trouble.payment_id, {"held"})
     assert (payment["reason"], payment["vends"][0]["state"]) == ("vend_uncertain", "uncertain")
     assert len(issued(cloud, trouble)) == 1
     assert cloud.account(trouble.household.customer_id)["version"] == 2
-
-
-def look(cloud: Cloud, trouble: Trouble) -> str:
-    """The status, after the sweeper has looked at the payment."""
-    payment = cloud.payment(trouble.payment_id)
-    if payment["status"] == "vending":
-        bring_check_forward(cloud, trouble.payment_id, now() - timedelta(seconds=1))
-        invoke(cloud, "sweep")
-    return str(payment["status"])
 
 
 def test_the_token_of_a_killed_call_is_entered_by_a_person(

@@ -303,6 +303,10 @@ class TestRoles:
     def test_each_worker_may_take_from_its_own_queue_alone(
         self, template: Template, worker: str, queue: str
     ) -> None:
+        """Lambda polls a queue in the name of the function's role, though no code of ours does.
+
+        The emulator asks no role for this, so no end-to-end test would miss it.
+        """
         taking = [
             statement
             for statement in statements(template, worker)

@@ -7,22 +7,29 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from chalice.test import Client
+from moto import mock_aws
 
 from chalicelib.api.application import create_app
-from chalicelib.services.ports import Session, StaffMember
+from chalicelib.domain.account import Account
+from chalicelib.domain.books import Difference, check_books
+from chalicelib.services.entries import posting_of
+from chalicelib.services.ports import Entry, NameTaken, Session, StaffMember
+from chalicelib.store.models import AccountRow, EntryRow
 from chalicelib.wiring import Wiring
 from tests.integration.company import FixedClock
-from tests.integration.conftest import Cloud
+from tests.integration.conftest import Cloud, forget_clients, installed
 
 SECRET_KEY = "bc41ec9530f6dac86b1a29ab82edc5fb"
 TECHNICAL = {"secret_key": SECRET_KEY, "starting_code": 516959010}
 PARTNER_SECRET = "partner-secret"
+PATH_SECRET = "path-secret"
 UNUSABLE_HASH = "scrypt$AAAA$AAAA"
 """No password fits it; sessions are put into the store directly, because hashing is slow."""
 
@@ -97,13 +104,17 @@ class Api:
         roles = (role,) if isinstance(role, str) else role
         if roles not in self._tokens:
             token = email = f"{'-'.join(roles)}@example.com"
-            member = StaffMember(email, UNUSABLE_HASH, roles)
-            self.wiring.staff.create(member)
+            with suppress(NameTaken):
+                self.wiring.staff.create(StaffMember(email, UNUSABLE_HASH, roles))
             digest = hashlib.sha256(token.encode()).hexdigest()
             expires_at = self.clock.now() + timedelta(days=3650)
             self.wiring.sessions.put(Session(digest, email, roles, expires_at))
             self._tokens[roles] = token
         return self._tokens[roles]
+
+    def forget_tokens(self) -> None:
+        """Log everybody in anew when they are needed."""
+        self._tokens.clear()
 
     def signed(self, body: object, partner: str = "demo") -> Mapping[str, str]:
         """The headers with which a partner signs this body."""
@@ -111,6 +122,13 @@ class Api:
         text = at.encode() + b"." + json.dumps(body).encode()
         signature = hmac.new(PARTNER_SECRET.encode(), text, "sha256").hexdigest()
         return {"Mwanga-Partner": partner, "Mwanga-Signature": f"t={at},v1={signature}"}
+
+
+def another_client(api: Api) -> Api:
+    """A client of the same installation: Chalice's test client serves one request at a time."""
+    other = Api(api.wiring, api.clock)
+    other._tokens = api._tokens
+    return other
 
 
 @pytest.fixture
@@ -122,10 +140,17 @@ def clock() -> FixedClock:
 @pytest.fixture
 def api(cloud: Cloud, clock: FixedClock) -> Iterator[Api]:
     """The API of an installation with nothing in it but secrets."""
+    put_secrets(cloud)
+    yield Api(Wiring(clock), clock)
+
+
+def put_secrets(cloud: Cloud) -> None:
+    """The secrets of every installation here."""
     key = base64.b64encode(b"k" * 32).decode()
     cloud.put_secret("device-keys", {"current": "k1", "keys": {"k1": key}})
     cloud.put_secret("channels/direct", {"partners": {"demo": [PARTNER_SECRET]}})
-    yield Api(Wiring(clock), clock)
+    daraja = {"short_code": "600966", "path_secrets": [PATH_SECRET], "addresses": ["127.0.0.1"]}
+    cloud.put_secret("channels/daraja", daraja)
 
 
 @dataclass(frozen=True)
@@ -138,8 +163,49 @@ class Place:
     shs_id: int
 
 
+@dataclass(frozen=True)
+class Standing:
+    """An installation that nobody changes."""
+
+    api: Api
+    place: Place
+    cloud: Cloud
+
+    def everything(self) -> dict[str, list[Any]]:
+        """All that is stored, but for log-ins and for numbers, which may be used in vain."""
+        tables = self.cloud.dynamodb.list_tables()["TableNames"]
+        kept = [name for name in tables if not name.endswith(("staff", "sessions"))]
+        found = {name: self.cloud.dynamodb.scan(TableName=name)["Items"] for name in kept}
+        return {
+            name: [item for item in items if "last" not in item] for name, items in found.items()
+        }
+
+
 @pytest.fixture
 def place(api: Api) -> Place:
+    """See ``made_place``."""
+    return made_place(api)
+
+
+@pytest.fixture(scope="module")
+def standing() -> Iterator[Standing]:
+    """One installation for a module whose tests write nothing: it takes a while to make.
+
+    C1 has an SHS, ``SOLD``, with an open plan.
+    """
+    with mock_aws():
+        forget_clients()
+        cloud = installed()
+        put_secrets(cloud)
+        clock = FixedClock()
+        api = Api(Wiring(clock), clock)
+        place = made_place(api)
+        api.post("/registrations", registration(person(place), shs(serial_number="SOLD")), "office")
+        yield Standing(api, place, cloud)
+    forget_clients()
+
+
+def made_place(api: Api) -> Place:
     """A village, a tariff of 100 per kWh, a TV, and an SHS with a default plan."""
     cluster = api.post("/clusters", {"name": "West"}).json["id"]
     mini_grid = api.post("/mini-grids", {"name": "Lake", "cluster_id": cluster}).json["id"]
@@ -197,3 +263,19 @@ def registration(customer: object, device: object, **more: object) -> dict[str, 
     """The registration of a customer and a device."""
     return {"customer": customer, "device": device, **more}
 
+
+def entries(api: Api, customer_id: str) -> list[Entry]:
+    """All entries of a customer, as they are stored, by version."""
+    return [row.value() for row in EntryRow.query(customer_id)]
+
+
+def books_differ(api: Api, customer_id: str) -> list[Difference]:
+    """What the proof of a customer's books finds wrong, from entries alone."""
+    account = api.wiring.accounts.get(customer_id)
+    assert account is not None
+    return check_books(account, map(posting_of, entries(api, customer_id)))
+
+
+def put_account(api: Api, account: Account) -> None:
+    """Put an account into the store as it is."""
+    AccountRow.of(account).save()

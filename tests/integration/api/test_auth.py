@@ -78,11 +78,6 @@ def test_a_wrong_password_is_told_where_the_app_looks_for_it(api: Api) -> None:
     assert answer["message"] == answer["data"]["message"] == answer["detail"]
 
 
-@pytest.mark.parametrize("email", ["", "   ", "no@one", "x" * 254])
-def test_no_e_mail_can_break_logging_in(api: Api, email: str) -> None:
-    assert log_in(api, email=email).code == "invalid_credentials"
-
-
 def test_a_member_who_has_left_cannot_log_in(api: Api, amina: StaffMember) -> None:
     left = StaffMember(EMAIL, amina.password_hash, amina.roles, active=False)
     api.wiring.staff.save(left)
@@ -162,13 +157,6 @@ def test_roles_taken_away_are_gone_at_once(api: Api, amina: StaffMember) -> None
     headers = {"Authorization": f"Bearer {token}"}
     answer = api.send("POST", "/customers", {}, role=None, headers=headers)
     assert answer.code == "forbidden"
-
-
-@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Bearer nonsense", "Basic YTpi", "ä"])
-def test_whoever_shows_no_token_is_asked_to_log_in(api: Api, header: str) -> None:
-    answer = api.send("GET", "/villages", role=None, headers={"Authorization": header})
-    assert (answer.status, answer.code) == (401, "unauthorized")
-    assert answer.headers["www-authenticate"] == "Bearer"
 
 
 # --- the first log-in -------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import pytest
@@ -19,11 +18,10 @@ DEVICE = Device("SHS1", Kind.SHS, "far_away", 1, AT.date(), customer_id="C1")
 RECORD = DeviceAccount("SHS1", Kind.SHS)
 
 
-@dataclass(frozen=True)
 class FarAway:
     """A manufacturer that has to be called for every token."""
 
-    manufacturer: Manufacturer = Manufacturer(
+    manufacturer = Manufacturer(
         "far_away", 99, "Far Away", Kind.SHS, RecoveryClass.SEARCHABLE, {}, local=False
     )
 
