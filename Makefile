@@ -47,7 +47,7 @@ lint: $(READY)
 .PHONY: tested-core
 tested-core: $(READY)
 	@echo "== unit and integration"
-	@$(PYTEST) tests/unit tests/integration --cov --cov-report=
+	@$(PYTEST) -n 2 --dist loadfile tests/unit tests/integration --cov --cov-report=
 	@$(RUN) -m coverage report --include='chalicelib/domain/*,chalicelib/services/*' --fail-under=100
 
 unit integration infra e2e: $(READY)

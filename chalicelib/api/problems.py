@@ -81,12 +81,6 @@ class Problem(TypedDict):
     request_id: str
 
 
-class Malformed(MwangaError):
-    """The body is not one JSON object that everybody reads alike."""
-
-    code = "malformed"
-
-
 class Forbidden(MwangaError):
     """Somebody is logged in, but this is not for them."""
 

@@ -6,16 +6,15 @@ and another ignores is how money gets lost. None of it is taken.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, NoReturn, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from chalicelib.api.problems import Malformed
 from chalicelib.channels.interface import FieldErrors, TooLarge, UnsupportedMediaType
+from chalicelib.channels.strict_json import read_object
 from chalicelib.domain.errors import FieldError
 
 BODY_BYTES_MAX = 64 * 1024
@@ -43,32 +42,9 @@ def read_body(model: type[Body], raw: bytes, content_type: str) -> Body:
     if content_type.partition(";")[0].strip().lower() != JSON:
         raise UnsupportedMediaType(f"the body must be {JSON}")
     try:
-        return model.model_validate(read_object(raw))
+        return model.model_validate(read_object(raw, whole=int, broken=Decimal))
     except ValidationError as invalid:
         raise _field_errors(invalid) from None
-
-
-def read_object(raw: bytes) -> dict[str, Any]:
-    """A JSON object. Numbers with a point stay exact (``Decimal``).
-
-    Raises:
-        Malformed: not UTF-8, not JSON, not an object, nested beyond reason, with a key given
-            twice, with ``NaN`` or ``Infinity``, or with half a character.
-    """
-    try:
-        value = json.loads(
-            raw.decode("utf-8"),
-            parse_float=Decimal,
-            parse_constant=_refuse_constant,
-            object_pairs_hook=_object_of_unique_keys,
-        )
-        json.dumps(value, ensure_ascii=False, default=str).encode("utf-8")
-    except (ValueError, RecursionError, ArithmeticError):
-        # The parser's own message would quote the body.
-        raise Malformed("the body is not valid JSON in UTF-8") from None
-    if not isinstance(value, dict):
-        raise Malformed("the body must be a JSON object")
-    return value
 
 
 def whole_number(text: str) -> int | None:
@@ -100,14 +76,3 @@ def _field_errors(invalid: ValidationError) -> FieldErrors:
             for error in found[:ERRORS_MAX]
         )
     )
-
-
-def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    unique = dict(pairs)
-    if len(unique) != len(pairs):
-        raise ValueError("a key is given twice")
-    return unique
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

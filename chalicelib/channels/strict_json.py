@@ -7,6 +7,7 @@ are not UTF-8, a number that was rounded. None of that is taken here.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -26,22 +27,29 @@ class Number:
     text: str
 
 
-def read_object(body: bytes) -> dict[str, Any]:
-    """Read a JSON object. Its numbers are ``Number``, so that no digit is lost.
+def read_object(
+    body: bytes,
+    whole: Callable[[str], object] = Number,
+    broken: Callable[[str], object] = Number,
+) -> dict[str, Any]:
+    """Read a JSON object. Its numbers become ``Number``, so that no digit is lost.
+
+    A reader that knows its fields may take whole and broken numbers as other exact types.
 
     Raises:
         Malformed: not UTF-8, not JSON, not an object, nested beyond reason, with a key given
-            twice, or with ``NaN`` or ``Infinity``.
+            twice, with ``NaN`` or ``Infinity``, or with half a character.
     """
     try:
         value = json.loads(
             body.decode("utf-8"),
-            parse_int=Number,
-            parse_float=Number,
+            parse_int=whole,
+            parse_float=broken,
             parse_constant=_refuse_constant,
             object_pairs_hook=_object_of_unique_keys,
         )
-    except (ValueError, RecursionError):
+        json.dumps(value, ensure_ascii=False, default=str).encode("utf-8")
+    except (ValueError, RecursionError, ArithmeticError):
         # The parser's own message would quote the body.
         raise Malformed("the body is not valid JSON in UTF-8") from None
     if not isinstance(value, dict):

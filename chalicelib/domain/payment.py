@@ -210,9 +210,7 @@ def payment_id_of(source: str, transaction: str) -> str:
         raise FieldError("reference", "must not be empty")
     payment_id = f"{source}-{quote(transaction, safe='').replace('~', '%7E')}"
     if len(payment_id) > PAYMENT_ID_LENGTH_MAX:
-        raise FieldError(
-            "reference", f"makes an id of over {PAYMENT_ID_LENGTH_MAX} characters"
-        )
+        raise FieldError("reference", f"makes an id of over {PAYMENT_ID_LENGTH_MAX} characters")
     return payment_id
 
 

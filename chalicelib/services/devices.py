@@ -140,6 +140,9 @@ class KeepDevices:
     ) -> DeviceView:
         """Enter what the manufacturer needs for that device, in the place of what was there.
 
+        A token counter that is not named goes on where it was: a count that was issued once
+        must never be issued again.
+
         Raises:
             DeviceNotFound: see there.
             FieldError: on a field of it.
@@ -155,10 +158,12 @@ class KeepDevices:
             if state is DeviceState.NEEDS_REVIEW:
                 state = DeviceState.ACTIVE
             after = replace(device, technical=sealed, state=state)
-            counter = count if module.manufacturer.local else None
+            entered = count if module.manufacturer.local else None
+            keep = COUNT not in technical
             if device.customer_id is None:
-                return self._registry.update_device(_with_count(after, counter))
-            self._write_counter(after, device.customer_id, counter, actor)
+                kept = device.technical.get(COUNT, entered) if keep else entered
+                return self._registry.update_device(_with_count(after, kept))
+            self._write_counter(after, device.customer_id, entered, actor, keep=keep)
             return after
 
         device = self._insist(serial_number, change)
@@ -166,9 +171,16 @@ class KeepDevices:
         return self.view_of(device)
 
     def _write_counter(
-        self, device: Device, customer_id: str, counter: int | None, actor: str
+        self,
+        device: Device,
+        customer_id: str,
+        entered: int | None,
+        actor: str,
+        *,
+        keep: bool,
     ) -> None:
         account, record = self._record(device, customer_id)
+        counter = record.counter if keep and record.counter is not None else entered
         account = account.with_device(replace(record, counter=counter)).next_version()
         act = Act(actor, self._clock.now(), "what the manufacturer needs was entered")
         entry = entry_of(

@@ -93,6 +93,23 @@ def test_another_key_is_entered_and_the_counter_with_it(api: Api, shs1: str) -> 
     assert books_differ(api, "C1") == []
 
 
+def test_a_counter_that_is_not_named_goes_on_where_it_was(api: Api, shs1: str) -> None:
+    assert enter(api, {**TECHNICAL, "count": 40}).status == 200
+    without_count = {name: value for name, value in TECHNICAL.items() if name != "count"}
+    assert enter(api, without_count).status == 200
+    assert record_of(api, "C1", "SHS1").counter == 40
+
+
+def test_of_a_device_of_nobody_too(api: Api, shs1: str) -> None:
+    end_plan(api)
+    assert give(api, None, "SHS1").status == 200
+    assert enter(api, {**TECHNICAL, "count": 12}).status == 200
+    without_count = {name: value for name, value in TECHNICAL.items() if name != "count"}
+    assert enter(api, without_count).status == 200
+    assert give(api, "C1", "SHS1").status == 200
+    assert record_of(api, "C1", "SHS1").counter == 12
+
+
 def test_a_device_that_waited_for_its_key_is_active_with_it(api: Api, shs1: str) -> None:
     device = api.wiring.devices.get("SHS1")
     assert device is not None

@@ -183,4 +183,3 @@ def test_the_sweeping_function_may_do_what_it_does(
     with recorded() as made:
         type(counter.wiring)(clock).sweep.sweep()
     assert made == allowed("sweep")
-
