@@ -15,7 +15,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 # The interpreter decides which Lambda runtime Chalice packages for.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -152,7 +153,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler, ABC):
     """Answers each connection once, so that a closed address is closed to everybody."""
 
     def answer(self, answer: Answer) -> None:
@@ -165,8 +166,9 @@ class _Handler(BaseHTTPRequestHandler):
     def body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
+    @abstractmethod
     def serve(self) -> None:
-        raise NotImplementedError
+        """Answers one request."""
 
     def log_message(self, format: str, *args: Any) -> None:
         print(f"{_now()} {format % args}")

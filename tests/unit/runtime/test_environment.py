@@ -22,7 +22,9 @@ REQUIRED: list[tuple[str, Callable[[], str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "read"), REQUIRED, ids=str)
+@pytest.mark.parametrize(
+    ("name", "read"), REQUIRED, ids=lambda part: getattr(part, "__name__", part)
+)
 def test_a_variable_is_read_as_it_is_now(
     monkeypatch: pytest.MonkeyPatch, name: str, read: Callable[[], str]
 ) -> None:
@@ -32,7 +34,9 @@ def test_a_variable_is_read_as_it_is_now(
     assert read() == "two"
 
 
-@pytest.mark.parametrize(("name", "read"), REQUIRED, ids=str)
+@pytest.mark.parametrize(
+    ("name", "read"), REQUIRED, ids=lambda part: getattr(part, "__name__", part)
+)
 @pytest.mark.parametrize("value", [None, ""])
 def test_a_missing_variable_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, read: Callable[[], str], value: str | None

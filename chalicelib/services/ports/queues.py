@@ -1,0 +1,29 @@
+"""What the services ask of the queues."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from chalicelib.domain.payment import Payment
+
+
+class Queues(Protocol):
+    """The three queues. Every method may raise ``QueueUnavailable``."""
+
+    def settle(self, payment: Payment, deduplication: str) -> None:
+        """Queue a payment for settlement: group = its customer, or its id where there is none."""
+
+    def vend(
+        self,
+        payment_id: str,
+        number: int,
+        attempt: int,
+        manufacturer: str,
+        delay_seconds: int = 0,
+    ) -> None:
+        """Queue one vend; ``attempt`` is the one to take up. At most 900 seconds of delay."""
+
+    def message(
+        self, payment_id: str, number: int, customer_id: str | None, delay_seconds: int = 0
+    ) -> None:
+        """Queue one SMS."""

@@ -1,0 +1,218 @@
+"""What is stored, as plain values: what the store reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from chalicelib.domain.account import Account, Kind
+from chalicelib.domain.allocation import OwnArrears
+from chalicelib.domain.payment import Payment
+from chalicelib.domain.plan import Every, Plan
+
+
+class DeviceState(StrEnum):
+    """How a device stands, for people."""
+
+    ACTIVE = "active"
+    UNASSIGNED = "unassigned"
+    UNLOCKED = "unlocked"
+    NEEDS_REVIEW = "needs_review"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One registered device. ``technical`` is what its manufacturer needs, secrets sealed."""
+
+    serial_number: str
+    kind: Kind
+    manufacturer: str
+    village_id: int
+    registered_on: date
+    state: DeviceState = DeviceState.ACTIVE
+    customer_id: str | None = None
+    tariff_id: int | None = None
+    appliance_id: int | None = None
+    technical: Mapping[str, Any] = field(default_factory=dict)
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """One registered person. ``phone`` is E.164."""
+
+    customer_id: str
+    number: int
+    name: str
+    surname: str
+    phone: str
+    village_id: int
+    needs_review: tuple[str, ...] = ()
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A change of an account that is not a payment; it made ``account_version``.
+
+    ``changes`` says what changed, in the words of the account (plan terms, sums in minor units).
+    """
+
+    customer_id: str
+    account_version: int
+    what: str
+    at: datetime
+    actor: str
+    reason: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The company's settings. ``currency_decimals`` follows from ISO 4217."""
+
+    company: str = "Mwanga"
+    country: str = "KE"
+    currency: str = "KES"
+    currency_decimals: int = 2
+    time_zone: str = "Africa/Nairobi"
+    languages: tuple[str, ...] = ("en",)
+    own_arrears: OwnArrears = OwnArrears.DEBT
+    grace_days: int = 0
+    late_payment_hours: int = 72
+    refund_after_minutes: int = 15
+    maximum_amount_minor: int = 100_000_000
+    revision: int = 0
+
+
+class MessageState(StrEnum):
+    """Where one SMS is."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One SMS. Its identity is (payment, number)."""
+
+    payment_id: str
+    number: int
+    to: str
+    language: str
+    body: str
+    state: MessageState
+    attempts: int = 0
+    sent_at: datetime | None = None
+
+
+class SiteKind(StrEnum):
+    """The three levels of place."""
+
+    CLUSTER = "cluster"
+    MINI_GRID = "mini_grid"
+    VILLAGE = "village"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One cluster, mini-grid or village. ``parent_id`` is the id one level up, if there is one."""
+
+    kind: SiteKind
+    site_id: int
+    name: str
+    parent_id: int | None = None
+
+
+class ApplianceKind(StrEnum):
+    """What is sold: goods without a token, or a device that gets time."""
+
+    APPLIANCE = "appliance"
+    SHS = "shs"
+    E_BIKE = "e_bike"
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultPlan:
+    """How an appliance is usually paid off. One of ``instalments`` and ``instalment_minor``."""
+
+    every: Every
+    first_due_after_days: int
+    down_payment_minor: int = 0
+    instalments: int | None = None
+    instalment_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Appliance:
+    """Something that is sold on a plan."""
+
+    appliance_id: int
+    name: str
+    kind: ApplianceKind
+    price_minor: int
+    default_plan: DefaultPlan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StaffMember:
+    """One person who may log in. ``failed_logins`` counts since the last success."""
+
+    email: str
+    password_hash: str
+    roles: tuple[str, ...]
+    active: bool = True
+    must_change_password: bool = False
+    failed_logins: int = 0
+    blocked_until: datetime | None = None
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One log-in. Whoever reads it checks ``expires_at``: the store deletes days late."""
+
+    token_hash: str
+    email: str
+    roles: tuple[str, ...]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A customer and a device that become known together or not at all.
+
+    ``account`` is one version further than it is stored, ``entry`` made that version.
+    """
+
+    customer: Customer
+    new_customer: bool
+    device: Device
+    account: Account
+    entry: Entry
+    ended_plans: tuple[Plan, ...] = ()
+    guard: tuple[str, str] | None = None
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list and the opaque cursor of the next part."""
+
+    items: Sequence[T]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementView:
+    """What the settlement of one payment needs, read consistently in one request."""
+
+    payment: Payment | None
+    account: Account | None
+    device: Device | None

@@ -1,0 +1,376 @@
+"""What the services ask of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from chalicelib.domain.account import Account
+from chalicelib.domain.payment import Payment
+from chalicelib.domain.plan import Plan
+from chalicelib.domain.tariff import Rate, Tariff
+from chalicelib.services.ports.records import (
+    Appliance,
+    ApplianceKind,
+    Customer,
+    DefaultPlan,
+    Device,
+    Entry,
+    Message,
+    Page,
+    Registration,
+    Session,
+    Settings,
+    SettlementView,
+    Site,
+    SiteKind,
+    StaffMember,
+)
+
+
+class Payments(Protocol):
+    """Payments and the settlement transaction. Every write is conditional on the revision."""
+
+    def create(self, payment: Payment) -> None:
+        """Store a new payment. One request.
+
+        Raises:
+            AlreadyThere: the id is taken (also by a refused one); nothing was written.
+            TryAgain, OutcomeUnknown: see there.
+        """
+
+    def get(self, payment_id: str) -> Payment | None:
+        """The payment as it stands, read consistently."""
+
+    def save(self, payment: Payment) -> Payment:
+        """Write the payment if its stored revision is still ``payment.revision``.
+
+        Answers the payment with the revision that was written (one higher).
+
+        Raises:
+            VersionConflict: somebody else changed it first.
+        """
+
+    def view_for_settlement(
+        self, payment_id: str, customer_id: str | None, serial_number: str
+    ) -> SettlementView:
+        """Payment, account and device, read consistently in one request."""
+
+    def settle(self, payment: Payment, account: Account, ended_plans: Sequence[Plan]) -> Payment:
+        """Write payment and account together, in one transaction.
+
+        Conditional on the payment's stored revision being ``payment.revision`` and the account's
+        stored version being ``account.version - 1``. Answers the payment as written.
+
+        Raises:
+            VersionConflict: one of the two was changed first; nothing was written.
+            TryAgain, OutcomeUnknown: see there.
+        """
+
+    def lease(
+        self, payment_id: str, number: int, attempt: int, lease_until: datetime
+    ) -> Payment | None:
+        """Take up a vend: attempt n-1 -> n, state -> calling, in one conditional request.
+
+        Only from ``intended`` or ``refused`` with ``attempts == attempt - 1``, while the payment
+        is ``vending`` or ``held`` (another vend of it may be held). Vend n stands at index n - 1.
+        Answers the payment as written, ``None`` when the condition did not hold.
+        """
+
+    def due(self, shard: int, until: datetime, limit: int) -> Sequence[str]:
+        """Ids of open payments of that shard to look at by ``until``, the longest due first."""
+
+    def by_owner(self, owner: str, limit: int, cursor: str | None) -> Page[Payment]:
+        """Payments of a customer id, or of ``serial#<serial>`` without one, newest first."""
+
+    def open(self, status: str, limit: int, cursor: str | None) -> Page[Payment]:
+        """Open payments in that status."""
+
+
+class Accounts(Protocol):
+    """Accounts and all writes that change one together with other items."""
+
+    def get(self, customer_id: str) -> Account | None:
+        """The account, read consistently."""
+
+    def change(
+        self,
+        account: Account,
+        entry: Entry,
+        *,
+        device: Device | None = None,
+        ended_plans: Sequence[Plan] = (),
+        payment: Payment | None = None,
+        guard: tuple[str, str] | None = None,
+    ) -> None:
+        """Write account and entry (and device, payment, idempotency guard) in one transaction.
+
+        Conditional on the stored version being ``account.version - 1``. ``guard`` is
+        (guard id, value) and must not exist yet.
+
+        Raises:
+            VersionConflict: the account (or device, payment) was changed first.
+            ConditionFailed: ``what`` is ``"guard"``.
+        """
+
+    def ended_plan(self, plan_id: str) -> Plan | None:
+        """A plan that has ended (paid, cancelled, written off)."""
+
+
+class Devices(Protocol):
+    """Devices by serial number."""
+
+    def get(self, serial_number: str) -> Device | None:
+        """The device, read consistently. One request."""
+
+    def of_customer(self, customer_id: str) -> Sequence[Device]:
+        """All devices of a customer."""
+
+
+class Customers(Protocol):
+    """Registered persons by id."""
+
+    def get(self, customer_id: str) -> Customer | None:
+        """The customer, read consistently. One request."""
+
+
+class Messages(Protocol):
+    """The SMS that were sent or are to be sent."""
+
+    def view_for_sending(
+        self, payment_id: str, number: int, customer_id: str | None
+    ) -> tuple[Payment | None, Message | None, Customer | None]:
+        """Payment, the message so far, and the customer, consistently in one request."""
+
+    def put(self, message: Message) -> None:
+        """Store the message as it stands now (last writer wins: sending twice is harmless)."""
+
+    def of_payment(self, payment_id: str) -> Sequence[Message]:
+        """All messages of a payment, by number."""
+
+
+class Catalogue(Protocol):
+    """Reference data, cached up to 30 seconds."""
+
+    def settings(self) -> Settings:
+        """The company's settings (defaults where none are stored)."""
+
+    def tariffs(self, tariff_ids: Iterable[int]) -> Mapping[int, Tariff]:
+        """Those tariffs with their histories; unknown ids are left out."""
+
+
+class Registry(Protocol):
+    """Customers, devices and numbers: what the registration writes.
+
+    Every method may raise ``TryAgain`` or ``OutcomeUnknown``.
+    """
+
+    def next_number(self, counter: str) -> int:
+        """The next integer of that counter (``customer``, ``cluster``, ``tariff`` …), from 1.
+
+        A number that is not used leaves a gap; none is ever given twice.
+        """
+
+    def customer_of(self, phone: str, name: str, surname: str) -> Customer | None:
+        """The customer with that E.164 phone and that name, read consistently."""
+
+    def customers(
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        phone: str | None = None,
+        name: str | None = None,
+        number: int | None = None,
+    ) -> Page[Customer]:
+        """Customers: all by number, or those of a phone, a name prefix or a number.
+
+        Raises:
+            InvalidCursor: the cursor is of another list, or of none.
+        """
+
+    def create_customer(self, customer: Customer) -> None:
+        """Store a new customer without a device, in one transaction.
+
+        Raises:
+            ConditionFailed: ``what`` is ``customer`` (the id is taken), ``guard`` (a customer of
+                that phone and name exists) or ``village`` (there is none of that id).
+        """
+
+    def update_customer(self, before: Customer, after: Customer) -> Customer:
+        """Replace a customer; answers it as written.
+
+        Raises:
+            VersionConflict: somebody else changed it first.
+            ConditionFailed: ``what`` is ``guard`` or ``village``, as in ``create_customer``.
+        """
+
+    def register(self, registration: Registration) -> None:
+        """Store customer, device, account and entry together, in one transaction.
+
+        Raises:
+            ConditionFailed: ``what``, the first that applies: ``device`` (the serial is taken),
+                ``guard`` (the given guard, or a customer of that phone and name, exists),
+                ``customer`` (a new one's id is taken), ``village`` (there is none of that id),
+                ``account`` (its version moved on).
+        """
+
+    def update_device(self, device: Device) -> Device:
+        """Write the device if its stored revision is still ``device.revision``.
+
+        Raises:
+            VersionConflict: somebody else changed it first.
+        """
+
+    def guard(self, guard_id: str) -> str | None:
+        """The value under that guard (an ``Idempotency-Key``, say), read consistently."""
+
+    def put_guard(self, guard_id: str, value: str) -> None:
+        """Store a guard.
+
+        Raises:
+            ConditionFailed: ``what`` is ``guard``: it exists.
+        """
+
+
+class Sites(Protocol):
+    """Clusters, mini-grids and villages. Names are unique per kind."""
+
+    def create(self, kind: SiteKind, name: str, parent_id: int | None = None) -> Site:
+        """Store a new site under the next number of its kind.
+
+        Raises:
+            NameTaken: see there.
+            ConditionFailed: ``what`` is ``parent``: there is none of that id.
+        """
+
+    def get(self, kind: SiteKind, site_id: int) -> Site | None:
+        """The site, read consistently."""
+
+    def list(self, kind: SiteKind, limit: int, cursor: str | None) -> Page[Site]:
+        """Sites of that kind.
+
+        Raises:
+            InvalidCursor: see there.
+        """
+
+    def update(self, before: Site, after: Site) -> None:
+        """Give a site another name or parent.
+
+        Raises:
+            NameTaken, VersionConflict: see there.
+            ConditionFailed: ``what`` is ``parent``: there is none of that id.
+        """
+
+    def delete(self, site: Site) -> None:
+        """Delete a site that nothing belongs to.
+
+        Raises:
+            InUse, VersionConflict: see there.
+        """
+
+
+class Tariffs(Protocol):
+    """Tariffs with their histories. Names are unique. None is ever deleted."""
+
+    def create(self, name: str, rate: Rate) -> Tariff:
+        """Store a new tariff under the next number.
+
+        Raises:
+            NameTaken: see there.
+        """
+
+    def get(self, tariff_id: int) -> Tariff | None:
+        """The tariff, read consistently."""
+
+    def list(self, limit: int, cursor: str | None) -> Page[Tariff]:
+        """Tariffs by id.
+
+        Raises:
+            InvalidCursor: see there.
+        """
+
+    def update(self, before: Tariff, after: Tariff) -> None:
+        """Write ``after`` if ``before`` is still what is stored.
+
+        Raises:
+            NameTaken, VersionConflict: see there.
+        """
+
+
+class Appliances(Protocol):
+    """What is sold on plans. Names are unique."""
+
+    def create(
+        self, name: str, kind: ApplianceKind, price_minor: int, default_plan: DefaultPlan | None
+    ) -> Appliance:
+        """Store a new appliance under the next number.
+
+        Raises:
+            NameTaken: see there.
+        """
+
+    def get(self, appliance_id: int) -> Appliance | None:
+        """The appliance, read consistently."""
+
+    def list(self, limit: int, cursor: str | None) -> Page[Appliance]:
+        """Appliances by id.
+
+        Raises:
+            InvalidCursor: see there.
+        """
+
+
+class SettingsStore(Protocol):
+    """The company's settings, not cached."""
+
+    def get(self) -> Settings:
+        """The settings as stored (defaults, revision 0, where none are), read consistently."""
+
+    def save(self, settings: Settings) -> Settings:
+        """Write them if their stored revision is still ``settings.revision``.
+
+        Raises:
+            VersionConflict: somebody else changed them first.
+        """
+
+    def money_is_fixed(self) -> bool:
+        """Whether a payment exists, so that currency and time zone may not change any more."""
+
+    def fix_money(self) -> None:
+        """Note, for good, that a payment exists. Cheap to repeat: once per process it writes."""
+
+
+class Staff(Protocol):
+    """Who may log in. E-mail addresses are compared without case."""
+
+    def get(self, email: str) -> StaffMember | None:
+        """The member, read consistently."""
+
+    def create(self, member: StaffMember) -> None:
+        """Store a new member.
+
+        Raises:
+            NameTaken: the e-mail is taken.
+        """
+
+    def save(self, member: StaffMember) -> StaffMember:
+        """Write the member if the stored revision is still ``member.revision``.
+
+        Raises:
+            VersionConflict: somebody else changed it first.
+        """
+
+
+class Sessions(Protocol):
+    """Log-ins by the hash of their token."""
+
+    def get(self, token_hash: str) -> Session | None:
+        """The session, read consistently; it may have expired."""
+
+    def put(self, session: Session) -> None:
+        """Store a session."""
+
+    def delete(self, token_hash: str) -> None:
+        """Forget a session; no error where there is none."""
