@@ -593,7 +593,9 @@ class Shapes:
 
     def payment(self, payment: Payment) -> PaymentShape:
         """A payment as it stands."""
-        currency = currency_of(payment.currency) or self._currency
+        currency = self._currency
+        if payment.currency != currency.code:  # refused, or held, for that very reason
+            currency = currency_of(payment.currency) or currency
         return PaymentShape(
             payment_id=payment.payment_id,
             channel=payment.channel,
