@@ -330,9 +330,8 @@ def held(payment: Payment, reason: str, now: datetime) -> Payment:
     """The payment, waiting for a person. The event is added only when it is news."""
     if payment.status is Status.HELD and payment.reason == reason:
         return payment
-    waiting = replace(
-        payment, status=Status.HELD, reason=reason, check_at=_next_look(payment, now, 0), sweeps=0
-    )
+    waiting = replace(payment, status=Status.HELD, reason=reason, sweeps=0)
+    waiting = replace(waiting, check_at=_next_look(waiting, now, 0))
     return waiting.with_event(now, "held", reason=reason)
 
 

@@ -268,6 +268,7 @@ def test_an_open_payment_is_looked_at_after_1_2_4_up_to_60_minutes_and_then_held
 
 def test_a_held_payment_is_looked_at_every_hour_for_ever() -> None:
     payment = held(received(), "unknown_device", NOW)
+    assert payment.check_at == NOW + timedelta(hours=1)
     for _ in range(SWEEPS_MAX + 2):
         payment = swept(payment, LATER)
     assert payment.check_at == LATER + timedelta(hours=1)
