@@ -239,8 +239,9 @@ class KeepDevices:
         """Give the device to another customer, or to nobody.
 
         Unpaid fees stay with the old owner, and a meter's carry becomes the old owner's credit
-        (what is less than a minor unit is dropped). It leaves one account and enters the other in
-        two steps; should the second fail, nobody owns it, and the same request completes it.
+        (what is less than a minor unit stays with them, uncredited). It leaves one account and
+        enters the other in two steps; should the second fail, nobody owns it, and the same
+        request completes it.
 
         Raises:
             DeviceNotFound, DeviceHasOpenPlan: see there.
@@ -285,7 +286,8 @@ class KeepDevices:
         return replace(after, revision=after.revision + 1)
 
     def _released(self, account: Account, record: DeviceAccount, at: datetime) -> _Release:
-        """The account without the device. A meter that owes fees leaves its record behind."""
+        """The account without the device; its record stays behind for what is not settled on it:
+        unpaid fees, or the part of a minor unit that cannot be credited."""
         account = account.next_version()
         left = replace(record, owned=False, tenures=_ended(record.tenures, at))
         carry_minor = record.carry_minor.numerator // record.carry_minor.denominator
@@ -296,7 +298,7 @@ class KeepDevices:
             account = replace(account, credit_minor=account.credit_minor + carry_minor)
             lines = (Line(LineKind.CREDIT, account.customer_id, carry_minor),)
             carries = (CarryChange(record.serial_number, Fraction(-carry_minor)),)
-        if self._owes_fees(left, account, at):
+        if left.carry_minor or self._owes_fees(left, account, at):
             return _Release(account.with_device(left), lines, carries)
         kept = tuple(d for d in account.devices if d.serial_number != record.serial_number)
         return _Release(replace(account, devices=kept), lines, carries, (record.serial_number,))

@@ -235,8 +235,7 @@ def test_a_meter_that_comes_back_begins_again_with_the_old_fees_still_owed(
 def test_the_carry_becomes_the_old_owner_s_credit(api: Api, meter1: str) -> None:
     account = account_of(api, "C1")
     [record] = account.devices
-    carrying = replace(record, carry_minor=Fraction(1001, 2))
-    put_account(api, account.with_device(carrying))
+    put_account(api, account.with_device(replace(record, carry_minor=Fraction(500))))
     give(api, "C2")
     assert account_of(api, "C1").credit_minor == 500
     assert record_of(api, "C2", "47001").carry_minor == 0
@@ -245,6 +244,17 @@ def test_the_carry_becomes_the_old_owner_s_credit(api: Api, meter1: str) -> None
     assert released.changes["carries"] == [{"serial_number": "47001", "amount_minor": "-500"}]
     assert released.changes["dropped"] == ["47001"]
     assert books_differ(api, "C1") == []
+
+
+def test_of_a_carry_not_even_a_part_of_a_minor_unit_is_lost(api: Api, meter1: str) -> None:
+    account = account_of(api, "C1")
+    [record] = account.devices
+    put_account(api, account.with_device(replace(record, carry_minor=Fraction(1001, 2))))
+    give(api, "C2")
+    assert account_of(api, "C1").credit_minor == 500
+    left = record_of(api, "C1", "47001")
+    assert (left.owned, left.carry_minor) == (False, Fraction(1, 2))
+    assert "dropped" not in entries(api, "C1")[-1].changes
 
 
 def test_a_carry_of_a_meter_that_owes_fees_leaves_less_than_a_minor_unit_behind(
