@@ -278,12 +278,9 @@ def settled(
     Raises:
         InvariantBroken: the lines do not add up to the amount.
     """
-    if sum(line.amount_minor for line in lines) != payment.amount_minor:
-        raise InvariantBroken(f"lines of {payment.payment_id} do not add up to its amount")
     return following_its_vends(
         replace(
-            payment,
-            lines=lines,
+            with_lines(payment, lines),
             vends=vends,
             tokens=tokens,
             account_versions=(*payment.account_versions, account_version),
@@ -292,6 +289,17 @@ def settled(
         ),
         now,
     )
+
+
+def with_lines(payment: Payment, lines: tuple[Line, ...]) -> Payment:
+    """The payment with these lines. They always add up to its amount.
+
+    Raises:
+        InvariantBroken: they do not.
+    """
+    if sum(line.amount_minor for line in lines) != payment.amount_minor:
+        raise InvariantBroken(f"lines of {payment.payment_id} do not add up to its amount")
+    return replace(payment, lines=lines)
 
 
 def following_its_vends(payment: Payment, now: datetime) -> Payment:

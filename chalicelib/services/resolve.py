@@ -21,6 +21,7 @@ from chalicelib.domain.payment import (
     vend_again,
     vend_done,
     vend_void,
+    with_lines,
 )
 from chalicelib.services.follow_up import queue_what_follows
 from chalicelib.services.ports import (
@@ -322,7 +323,7 @@ def _turned_into_credit(
         account = replace(account, credit_minor=account.credit_minor + amount_minor)
     account = account.next_version()
     versions = (*payment.account_versions, account.version)
-    return replace(payment, lines=tuple(lines), account_versions=versions), account
+    return replace(with_lines(payment, tuple(lines)), account_versions=versions), account
 
 
 _LINE_OF = {VendKind.ENERGY: LineKind.ENERGY, VendKind.TIME: LineKind.TIME}

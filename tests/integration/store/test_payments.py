@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from botocore.exceptions import ClientError
 from pynamodb.exceptions import GetError
 
-from chalicelib.domain.payment import Payment, Status
+from chalicelib.domain.allocation import VendKind
+from chalicelib.domain.payment import Payment, Status, Token
 from chalicelib.services.ports import AlreadyThere, SettlementView, VersionConflict
 from chalicelib.store.accounts import DynamoAccounts
 from chalicelib.store.models import AccountRow, DeviceRow
@@ -34,6 +36,22 @@ from tests.integration.store.ledger_of_requests import LedgerOfRequests
 def test_a_payment_is_read_as_it_was_stored(payments: DynamoPayments, stored: Payment) -> None:
     payments.create(stored)
     assert payments.get(stored.payment_id) == stored
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        Token(1, "SHS1", VendKind.UNLOCK, units=None, value="190942008"),
+        Token(1, "47001", VendKind.ENERGY, units=Fraction(11, 2), value=None),
+    ],
+    ids=["an unlock", "a remote top-up"],
+)
+def test_a_token_without_units_or_without_digits_is_read_as_it_was_stored(
+    payments: DynamoPayments, token: Token
+) -> None:
+    payment = replace(completed(), tokens=(token,))
+    payments.create(payment)
+    assert payments.get(payment.payment_id) == payment
 
 
 def test_an_unknown_payment_is_none(payments: DynamoPayments) -> None:
