@@ -16,8 +16,8 @@ from typing import Any, get_origin
 from pydantic import TypeAdapter
 
 from chalicelib.api.problems import MEDIA_TYPE, Problem
-from chalicelib.api.reading import JSON
 from chalicelib.api.routes import LIMIT, LIMIT_MAX, Route
+from chalicelib.channels.interface import JSON
 
 SCHEMAS = "#/components/schemas/{model}"
 

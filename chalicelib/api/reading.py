@@ -13,12 +13,10 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from chalicelib.channels.interface import FieldErrors, TooLarge, UnsupportedMediaType
+from chalicelib.channels.interface import FieldErrors, check_is_json, check_size
 from chalicelib.channels.strict_json import read_object
 from chalicelib.domain.errors import FieldError
 
-BODY_BYTES_MAX = 64 * 1024
-JSON = "application/json"
 ERRORS_MAX = 20
 FIELD_LENGTH_MAX = 100
 QUERY_LENGTH_MAX = 150
@@ -37,10 +35,8 @@ def read_body(model: type[Body], raw: bytes, content_type: str) -> Body:
         TooLarge, UnsupportedMediaType, Malformed: see there.
         FieldErrors: fields are missing, unknown, or of another type.
     """
-    if len(raw) > BODY_BYTES_MAX:
-        raise TooLarge(f"at most {BODY_BYTES_MAX} bytes")
-    if content_type.partition(";")[0].strip().lower() != JSON:
-        raise UnsupportedMediaType(f"the body must be {JSON}")
+    check_size(raw)
+    check_is_json(content_type)
     try:
         return model.model_validate(read_object(raw, whole=int, broken=Decimal))
     except ValidationError as invalid:

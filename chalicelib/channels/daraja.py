@@ -20,7 +20,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from chalicelib.channels.claimed_serial import claimed_serial
-from chalicelib.channels.interface import Channel, Desk, Endpoint
+from chalicelib.channels.interface import BODY_BYTES_MAX, Channel, Desk, Endpoint
 from chalicelib.channels.strict_json import Malformed, Number, read_object
 from chalicelib.domain.errors import InvalidAmount, MwangaError, Refusal
 from chalicelib.domain.money import Currency, parse_amount
@@ -35,7 +35,6 @@ from chalicelib.services.ports import (
 
 KEY = "daraja"
 SECRET = "channels/daraja"  # noqa: S105 - the name of a secret, not a secret
-BODY_BYTES_MAX = 64 * 1024
 SHILLING = Currency("KES", 2)
 AMOUNT_MINOR_MAX = 10**12
 """No report names more than ten thousand million shillings. What may be *paid* is judged later:

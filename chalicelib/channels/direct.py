@@ -18,13 +18,14 @@ from typing import Any
 
 from chalicelib.channels.claimed_serial import claimed_serial
 from chalicelib.channels.interface import (
+    JSON,
     Channel,
     Desk,
     Endpoint,
     FieldErrors,
     NotFound,
-    TooLarge,
-    UnsupportedMediaType,
+    check_is_json,
+    check_size,
     header,
 )
 from chalicelib.channels.strict_json import read_object
@@ -43,10 +44,8 @@ from chalicelib.services.ports import (
 
 KEY = "direct"
 SECRET = "channels/direct"  # noqa: S105 - the name of a secret, not a secret
-BODY_BYTES_MAX = 64 * 1024
 TOLERANCE = timedelta(minutes=5)
 ERRORS_MAX = 20
-JSON = "application/json"
 
 _SIGNATURE = re.compile(r"t=([0-9]{1,11}),v1=([0-9a-fA-F]{64})")
 _REFERENCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -168,8 +167,7 @@ def _source(partner: str) -> str:
 
 def _authenticated_sender(request: ProviderRequest, desk: Desk) -> str:
     """The partner that signed the raw body."""
-    if len(request.body) > BODY_BYTES_MAX:
-        raise TooLarge(f"at most {BODY_BYTES_MAX} bytes")
+    check_size(request.body)
     return _authenticated(request, desk, request.body)
 
 
@@ -233,8 +231,7 @@ def _fields(
     request: ProviderRequest, required: Sequence[str], optional: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The fields of the body: every one that must be there, and none that we do not know."""
-    if header(request, "Content-Type").partition(";")[0].strip().lower() != JSON:
-        raise UnsupportedMediaType(f"the body must be {JSON}")
+    check_is_json(header(request, "Content-Type"))
     known = (*required, *optional)
     body = read_object(request.body)
     fields = {name: value for name, value in body.items() if value is not None}

@@ -121,6 +121,30 @@ class FieldErrors(MwangaError):
         self.errors = errors
 
 
+BODY_BYTES_MAX = 64 * 1024
+JSON = "application/json"
+
+
+def check_size(body: bytes) -> None:
+    """That a body is no larger than an honest request can be.
+
+    Raises:
+        TooLarge: it is.
+    """
+    if len(body) > BODY_BYTES_MAX:
+        raise TooLarge(f"at most {BODY_BYTES_MAX} bytes")
+
+
+def check_is_json(content_type: str) -> None:
+    """That a body is said to be JSON.
+
+    Raises:
+        UnsupportedMediaType: it is said to be something else, or nothing is said.
+    """
+    if content_type.partition(";")[0].strip().lower() != JSON:
+        raise UnsupportedMediaType(f"the body must be {JSON}")
+
+
 def header(request: ProviderRequest, name: str) -> str:
     """The value of a header, whatever its case; empty where it is missing."""
     wanted = name.lower()

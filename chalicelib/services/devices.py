@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from chalicelib.domain.moment import local_day
 from chalicelib.domain.plan import Plan
 from chalicelib.services.accept import rules_of, tariff_ids_of
 from chalicelib.services.entries import Act, entry_of
+from chalicelib.services.jitter import jitter_seconds
 from chalicelib.services.ports import (
     Accounts,
     Catalogue,
@@ -337,7 +337,7 @@ class KeepDevices:
             try:
                 return change()
             except VersionConflict:
-                self._pause(random.uniform(0, 0.05 * 2**round_number))  # noqa: S311 - jitter
+                self._pause(jitter_seconds(round_number))
         raise VersionConflict(serial_number)
 
     def _note(self, what: str, device: Device, actor: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import random
 import secrets
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from chalicelib.domain.plan import Plan, Terms, make_plan
 from chalicelib.services.accept import ReferenceConflict
 from chalicelib.services.devices import DeviceNotFound
 from chalicelib.services.entries import Act, entry_of
+from chalicelib.services.jitter import jitter_seconds
 from chalicelib.services.names import clean_name
 from chalicelib.services.ports import (
     Accounts,
@@ -30,12 +30,12 @@ from chalicelib.services.ports import (
     Customers,
     Device,
     Devices,
-    Issuer,
     Journal,
     Manufacturers,
     Registry,
     VendRefused,
     VersionConflict,
+    issues_tokens,
 )
 from chalicelib.services.settle import issue_token
 
@@ -246,7 +246,7 @@ class SellPlans:
         )
 
     def _wait(self, round_number: int) -> None:
-        self._pause(random.uniform(0, 0.05 * 2**round_number))  # noqa: S311 - jitter
+        self._pause(jitter_seconds(round_number))
 
 
 def new_plan_id() -> str:
@@ -296,10 +296,9 @@ def with_device_plan(
 def _unlocked(
     account: Account, device: Device, manufacturers: Manufacturers
 ) -> tuple[str | None, Account]:
-    module = manufacturers.get(device.manufacturer)
-    if not module.manufacturer.local:
+    issuer = manufacturers.get(device.manufacturer)
+    if not issues_tokens(issuer):
         raise FieldError("already_paid", "such a device cannot be unlocked without a payment")
-    issuer: Issuer = module  # type: ignore[assignment]  # what is local issues
     unlock = Vend(
         number=1,
         serial_number=device.serial_number,

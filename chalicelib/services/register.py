@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from chalicelib.services.customers import KeepCustomers, Person
 from chalicelib.services.devices import DeviceView
 from chalicelib.services.entries import Act, entry_of
 from chalicelib.services.fields import below
+from chalicelib.services.jitter import jitter_seconds
 from chalicelib.services.plans import device_plan, with_device_plan
 from chalicelib.services.ports import (
     Accounts,
@@ -158,7 +158,7 @@ class Register:
             try:
                 self._registry.register(made)
             except ConditionFailed:  # somebody was faster: look again at what there is
-                self._pause(random.uniform(0, 0.05 * 2**round_number))  # noqa: S311 - jitter
+                self._pause(jitter_seconds(round_number))
                 continue
             self._note(made, actor)
             return Registered(customer, self._show_device(device))

@@ -36,6 +36,7 @@ from chalicelib.services.ports import (
     RecoveryClass,
     Vendor,
     VersionConflict,
+    issues_tokens,
 )
 
 WRITES_MAX = 8
@@ -273,7 +274,9 @@ class Resolve:
         return recovery is not RecoveryClass.REPEATABLE
 
     def _vendor(self, key: str) -> Vendor:
-        return self._manufacturers.get(key)  # type: ignore[return-value]
+        module = self._manufacturers.get(key)
+        assert not issues_tokens(module), key  # noqa: S101 - such vends are never in doubt
+        return module
 
 
 def _troubled(payment: Payment) -> tuple[Vend, ...]:

@@ -6,7 +6,6 @@ the one transaction that makes payment, debts, counter and token true together.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from chalicelib.domain.payment import (
 )
 from chalicelib.services.accept import rules_of, tariff_ids_of, vend_rules_of
 from chalicelib.services.follow_up import queue_what_follows
+from chalicelib.services.jitter import jitter_seconds
 from chalicelib.services.ports import (
     Catalogue,
     Clock,
@@ -38,6 +38,7 @@ from chalicelib.services.ports import (
     Queues,
     VendRefused,
     VersionConflict,
+    issues_tokens,
 )
 
 ROUNDS_MAX = 6
@@ -100,7 +101,7 @@ class Settle:
                 try:
                     payment = self._write(payment, view.account, view.device)
                 except VersionConflict:
-                    self._pause(random.uniform(0, 0.05 * 2**round_number))  # noqa: S311 - jitter
+                    self._pause(jitter_seconds(round_number))
                     continue
             queue_what_follows(self._queues, payment, self._clock.now())
             return payment
@@ -168,9 +169,9 @@ class Settle:
     def _make_one(self, made: _Made, number: int, intent: VendIntent, device: Device) -> _Made:
         module = self._manufacturers.get(device.manufacturer)
         vend = _intended(number, intent, device)
-        if not module.manufacturer.local:
+        if not issues_tokens(module):
             return replace(made, vends=(*made.vends, vend))
-        vend, token, account = issue_token(module, device, vend, made.account)  # type: ignore[arg-type]
+        vend, token, account = issue_token(module, device, vend, made.account)
         return _Made((*made.vends, vend), (*made.tokens, token), account)
 
     def _device(self, serial_number: str) -> Device:

@@ -7,7 +7,6 @@ outcome is unknown and lets the manufacturer's recovery class decide.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from chalicelib.domain.payment import (
     vend_uncertain,
 )
 from chalicelib.services.follow_up import queue_vend
+from chalicelib.services.jitter import jitter_seconds
 from chalicelib.services.ports import (
     Clock,
     Journal,
@@ -39,6 +39,7 @@ from chalicelib.services.ports import (
     VendRefused,
     VendUncertain,
     VersionConflict,
+    issues_tokens,
 )
 
 WRITES_MAX = 8
@@ -121,8 +122,8 @@ class VendTokens:
 
     def _vendor(self, key: str) -> Vendor:
         module = self._manufacturers.get(key)
-        assert not module.manufacturer.local, key  # noqa: S101 - those vend at settlement
-        return module  # type: ignore[return-value]
+        assert not issues_tokens(module), key  # noqa: S101 - those vend at settlement
+        return module
 
     # --- the call and its answer ------------------------------------------------------------
 
@@ -174,7 +175,7 @@ class VendTokens:
                     payment = self._payments.get(payment.payment_id) or payment
                 stored = self._with_answer(payment, number, attempt, answer)
             except (VersionConflict, TryAgain, OutcomeUnknown):
-                self._pause(random.uniform(0, 0.05 * 2**round_number))  # noqa: S311 - jitter
+                self._pause(jitter_seconds(round_number))
                 continue
             if stored is not None:
                 self._after(stored, number)

@@ -25,6 +25,7 @@ from chalicelib.services.ports.manufacturers import (
     VendorUnreachable,
     VendRefused,
     VendUncertain,
+    issues_tokens,
 )
 from chalicelib.services.ports.providers import ProviderAnswer, ProviderRequest, RefusalClass
 from chalicelib.services.ports.queues import Queues
@@ -123,4 +124,5 @@ __all__ = [
     "Vendor",
     "VendorUnreachable",
     "VersionConflict",
+    "issues_tokens",
 ]

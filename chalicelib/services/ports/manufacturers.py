@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chalicelib.domain.account import Kind
 from chalicelib.domain.allocation import VendKind, VendRules
 from chalicelib.domain.errors import MwangaError
 from chalicelib.domain.payment import Vend
 from chalicelib.services.ports.records import Device
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 
 class RecoveryClass(StrEnum):
@@ -125,6 +128,11 @@ class Vendor(Protocol):
         self, serial_number: str, technical: Mapping[str, Any]
     ) -> tuple[Mapping[str, Any], int]:
         """As ``Issuer.seal``; the counter is 0 where there is none."""
+
+
+def issues_tokens(module: Issuer | Vendor) -> TypeIs[Issuer]:
+    """Whether the module computes its tokens here; otherwise its manufacturer is called."""
+    return module.manufacturer.local
 
 
 class Manufacturers(Protocol):
