@@ -17,8 +17,10 @@ from chalicelib.domain.payment import Claim, Payment
 from chalicelib.services.accept import Accepted, Quote
 from chalicelib.services.ports import (
     Journal,
+    Paid,
     ProviderAnswer,
     ProviderRequest,
+    RefundTaken,
     RefusalClass,
     Settings,
 )
@@ -48,6 +50,36 @@ class Desk(Protocol):
 
     def quote(self, claim: Claim) -> Quote | Refusal:
         """What the payment would bring now, or why it would be refused. Nothing is stored."""
+
+    def start(self, claim: Claim) -> Payment | Refusal:
+        """Check a payment that we are to start; store it as ``pending`` before anybody is asked.
+
+        Raises:
+            ReferenceConflict: the id is taken.
+            TryAgain, OutcomeUnknown: not stored, or not known to be: start nothing.
+        """
+
+    def not_started(self, payment: Payment, reason: str) -> None:
+        """The provider surely started nothing for this pending payment: it has expired."""
+
+    def paid(self, payment_id: str, paid: Paid) -> Payment:
+        """Money has moved for a payment that we started. Once; a repeat changes nothing.
+
+        Raises:
+            NoSuchPayment: we started none of that id.
+            ReferenceConflict: amount or currency are not what was agreed, or the receipt is known
+                for another payment. Recorded once; the right report later still works.
+            TryAgain, OutcomeUnknown: not stored, or not known to be: it must be sent again.
+        """
+
+    def refund_told(self, payment_id: str, amount_minor: int, told: RefundTaken | str) -> None:
+        """What a provider says of a refund by itself: taken or done, or why it failed (a text).
+
+        News of a refund that is not there, or that has ended, is noted and changes nothing.
+
+        Raises:
+            TryAgain, OutcomeUnknown: not stored, or not known to be: it must be sent again.
+        """
 
     def payment(self, payment_id: str) -> Payment | None:
         """The payment as it stands."""
@@ -84,7 +116,11 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One payment channel, as data. ``can_refund`` says whether its provider offers a call."""
+    """One payment channel, as data.
+
+    ``can_refund`` says whether money can go back through the provider. A module whose provider
+    can be asked something offers ``make(secrets)``, a ``Provider``, beside this.
+    """
 
     key: str
     name: str

@@ -42,8 +42,9 @@ class DeviceAccount:
     Meters use ``tenures``, ``fees_paid_minor`` and ``carry_minor`` (money not yet turned into
     energy, exact, in minor units). SHS and e-bikes use ``plan_id`` (their last plan, open or
     ended), ``carry_days`` (the part of a day not yet issued, exact), ``counter`` (the last token
-    count issued, where tokens are computed here) and ``paid_until``. ``owned`` is false for a
-    meter that went to another owner and left unpaid fees behind.
+    count issued, where tokens are computed here), ``paid_until`` and ``unlocked`` (its last plan
+    is paid off, so it runs for good). ``owned`` is false for a meter that went to another owner
+    and left unpaid fees behind.
     """
 
     serial_number: str
@@ -56,6 +57,7 @@ class DeviceAccount:
     carry_days: Fraction = Fraction(0)
     counter: int | None = None
     paid_until: datetime | None = None
+    unlocked: bool = False
 
     @property
     def has_tariff(self) -> bool:

@@ -26,7 +26,7 @@ from chalicelib.domain.moment import local_day
 from chalicelib.domain.plan import Plan, PlanKind
 from chalicelib.domain.schedule import days_bought, overdue_instalments
 from chalicelib.domain.tariff import Rate, Tariff
-from chalicelib.domain.units import share_by_cost, share_in_proportion, split_units
+from chalicelib.domain.units import share_by_cost, share_in_proportion, split_units, whole_steps
 
 
 class LineKind(StrEnum):
@@ -66,11 +66,14 @@ class VendRules:
     """What the paid device's manufacturer can vend at once.
 
     ``step`` is the smallest amount of units (kWh, or days), ``units_max`` the largest for one
-    token, ``None`` where there is no limit.
+    token, ``None`` where there is no limit. A manufacturer that takes money instead of units
+    takes multiples of ``money_step_minor``; the units are then what that money is worth, rounded
+    down to the step, for people to read.
     """
 
     step: Fraction
     units_max: Fraction | None = None
+    money_step_minor: int | None = None
 
 
 TOKENS_MAX = 5
@@ -83,7 +86,8 @@ class VendIntent:
 
     ``units`` are kWh or days, exact multiples of the step; ``None`` for an unlock.
     ``cost_minor`` is what the units cost exactly (energy only), so that undoing the vend can
-    give the carry back. ``paid_until`` is the end of the paid time after this vend (time only).
+    give the carry back; where the manufacturer takes money it is the money to send.
+    ``paid_until`` is the end of the paid time after this vend (time only).
     """
 
     serial_number: str
@@ -350,7 +354,7 @@ class _Split:
         for serial in sorted(serials, key=lambda serial: serial != paid_serial_number):
             money_minor = self.line_minor(LineKind.TIME, serial)
             self.intents.append(VendIntent(serial, VendKind.UNLOCK, money_minor=money_minor))
-            self.keep(replace(self.device(serial), carry_days=Fraction(0)))
+            self.keep(replace(self.device(serial), carry_days=Fraction(0), unlocked=True))
 
 
 # --- energy and time -------------------------------------------------------------------------
@@ -381,22 +385,30 @@ def _buy_energy(
     rate = tariffs[tenure.tariff_id].rate_at(moment)
     money_minor = split.take(LineKind.ENERGY, serial_number, split.left_minor)
     spendable_minor = money_minor + device.carry_minor
-    tokens = _energy_tokens(spendable_minor, rate, vend_rules)
-    costs = [units * rate.price_minor for units in tokens]
+    bought = _energy_bought(spendable_minor, rate, vend_rules)
+    costs = [cost for _, cost in bought]
     split.keep(replace(device, carry_minor=spendable_minor - sum(costs, Fraction(0))))
     shares = share_by_cost(money_minor, costs)
-    for units, cost, share in zip(tokens, costs, shares, strict=False):
+    for (units, cost), share in zip(bought, shares, strict=False):
         split.intents.append(VendIntent(serial_number, VendKind.ENERGY, units, share, cost))
 
 
-def _energy_tokens(
+def _energy_bought(
     spendable_minor: Fraction, rate: Rate, vend_rules: VendRules
-) -> tuple[Fraction, ...]:
-    """The kWh of each token; none below the tariff's minimum purchase."""
+) -> list[tuple[Fraction, Fraction]]:
+    """The kWh of each token and what they cost; none below the tariff's minimum purchase.
+
+    A manufacturer that takes money gets all of it at once, rounded down to what it accepts.
+    """
     if spendable_minor < rate.minimum_purchase_minor:
-        return ()
+        return []
+    if vend_rules.money_step_minor is not None:
+        sent_minor = whole_steps(spendable_minor, Fraction(vend_rules.money_step_minor))
+        units = whole_steps(sent_minor / rate.price_minor, vend_rules.step)
+        return [(units, sent_minor)] if units > 0 else []
     units = spendable_minor / rate.price_minor
-    return split_units(units, vend_rules.step, vend_rules.units_max, TOKENS_MAX)
+    tokens = split_units(units, vend_rules.step, vend_rules.units_max, TOKENS_MAX)
+    return [(units, units * rate.price_minor) for units in tokens]
 
 
 def _buy_time(

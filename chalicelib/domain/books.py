@@ -35,6 +35,14 @@ class OpenedPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangedPlan:
+    """An open plan whose terms were changed: what it adds up to since."""
+
+    plan_id: str
+    total_minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class CarryChange:
     """Money that a meter's carry gained (or, below zero, that was spent on energy), exactly."""
 
@@ -49,8 +57,8 @@ class Posting:
     ``source`` names it for people. ``lines`` are signed sums in minor units, as in a payment; an
     entry uses them too (free credit: a credit line; fees written off: an access-rate line).
     ``amount_minor`` is the sum they must add up to, ``None`` where there is no such sum.
-    ``closed`` are plans that ended unpaid (cancelled, written off) and ``dropped`` are devices
-    whose record left the account.
+    ``changed`` are open plans with new terms, ``closed`` are plans that ended unpaid (cancelled,
+    written off) and ``dropped`` are devices whose record left the account.
     """
 
     source: str
@@ -59,6 +67,7 @@ class Posting:
     amount_minor: int | None = None
     carries: tuple[CarryChange, ...] = ()
     opened: tuple[OpenedPlan, ...] = ()
+    changed: tuple[ChangedPlan, ...] = ()
     closed: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
 
@@ -118,13 +127,13 @@ def check_books(account: Account, postings: Iterable[Posting]) -> list[Differenc
     ]
 
 
-def postings_of(payment: Payment, refunded_minor: int = 0) -> list[Posting]:
+def postings_of(payment: Payment) -> list[Posting]:
     """What a payment posted: one posting for each account version that it made.
 
     A payment that changed the account again (turned into credit, refunded) has its reversals
     among its lines, so all its lines and vends are taken together, at the first version.
-    ``refunded_minor`` is what was given back of it. A vend costs what it was made for until it
-    is closed: until then its money is neither in the carry nor in the credit.
+    What was given back of it is in no account any more. A vend costs what it was made for until
+    it is closed: until then its money is neither in the carry nor in the credit.
     """
     costs = tuple(
         CarryChange(vend.serial_number, -vend.cost_minor)
@@ -138,7 +147,7 @@ def postings_of(payment: Payment, refunded_minor: int = 0) -> list[Posting]:
         source=payment.payment_id,
         version=first,
         lines=payment.lines,
-        amount_minor=payment.amount_minor - refunded_minor,
+        amount_minor=payment.kept_minor,
         carries=costs,
     )
     return [settlement, *(Posting(payment.payment_id, version) for version in later)]
@@ -169,6 +178,9 @@ class _Books:
             self.plans[opened.plan_id] = _OpenPlan(opened.total_minor, opened.already_paid_minor)
             if opened.serial_number is not None:
                 self.plan_by_serial[opened.serial_number] = opened.plan_id
+        for changed in posting.changed:
+            if changed.plan_id in self.plans:
+                self.plans[changed.plan_id].total_minor = changed.total_minor
         for line in posting.lines:
             self._post_line(line)
         for change in posting.carries:

@@ -1,4 +1,4 @@
-"""A payment, its vends and its tokens: what they are and how they move on.
+"""A payment, its vends, tokens and refunds: what they are and how they move on.
 
 ::
 
@@ -8,8 +8,16 @@
        `--> expired               from every state: held(reason), and back
     refused   (no money moved; the id stays free)
 
-    a vend:  intended --> calling --> done | refused | uncertain
-             uncertain --> done | void        refused --> calling | void
+    a vend:    intended --> calling --> done | refused | uncertain
+               uncertain --> done | void        refused --> calling | void
+               uncertain --> calling, where repeating the very same call can do no harm
+
+    a refund:  intended --> calling --> accepted --> done | refused
+               calling --> done | refused | uncertain
+               uncertain --> accepted | done | refused     refused --> calling | void
+
+``pending`` and ``expired`` are of payments that we start: a customer who pays after all makes an
+expired one ``received``.
 """
 
 from __future__ import annotations
@@ -63,9 +71,11 @@ class Vend:
     ``attempts`` counts the calls taken up; ``lease_until`` is when the running call must have
     ended. ``count`` is the token counter before the token was computed (local manufacturers):
     with it the token can be made again. ``money_minor`` and ``cost_minor`` are as in the intent.
-    ``retry_at`` is set while a refused vend is tried again without a person (the manufacturer
-    was certainly not reached). ``closed`` marks a void vend whose money has gone elsewhere: into
-    another vend, or into credit.
+    ``retry_at`` is set while a vend in trouble is worked on without a person: a refused one is
+    called again (the manufacturer was certainly not reached), an uncertain one is called again
+    or looked up. ``called_at`` is when the last call began, ``looks`` counts the look-ups since,
+    and ``reference`` is what the manufacturer calls the sale. ``closed`` marks a void vend whose
+    money has gone elsewhere: into another vend, into credit, or back to the payer.
     """
 
     number: int
@@ -81,7 +91,41 @@ class Vend:
     count: int | None = None
     paid_until: datetime | None = None
     retry_at: datetime | None = None
+    called_at: datetime | None = None
+    looks: int = 0
+    reference: str | None = None
     closed: bool = False
+
+
+class RefundState(StrEnum):
+    """Where one refund is. ``accepted``: the provider has taken it, the money is on its way."""
+
+    INTENDED = "intended"
+    CALLING = "calling"
+    ACCEPTED = "accepted"
+    DONE = "done"
+    REFUSED = "refused"
+    UNCERTAIN = "uncertain"
+    VOID = "void"
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money that goes back to the payer through the channel's own provider.
+
+    ``attempts``, ``lease_until``, ``retry_at``, ``called_at``, ``looks`` and ``reference`` are as
+    in a vend. A ``void`` refund gave nothing back: its money is the payment's again.
+    """
+
+    number: int
+    amount_minor: int
+    state: RefundState = RefundState.INTENDED
+    attempts: int = 0
+    lease_until: datetime | None = None
+    retry_at: datetime | None = None
+    called_at: datetime | None = None
+    looks: int = 0
+    reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +180,9 @@ class Payment:
     ``claim_hash`` is over the normalised claim (serial, amount, currency): it tells a repeated
     report from a different one under the same id. ``revision`` rises by one at every write.
     ``account_versions`` names the account versions that this payment made.
-    ``check_at`` is when the sweeper looks at it again; ``None`` in a final state.
+    ``check_at`` is when the sweeper looks at it again; ``None`` in a final state. ``receipt`` is
+    the provider's own name for a payment that we started. ``refund_at`` is when money that has
+    moved without a valid device goes back by itself.
     """
 
     payment_id: str
@@ -156,8 +202,11 @@ class Payment:
     lines: tuple[Line, ...] = ()
     vends: tuple[Vend, ...] = ()
     tokens: tuple[Token, ...] = ()
+    refunds: tuple[Refund, ...] = ()
     events: tuple[Event, ...] = ()
     account_versions: tuple[int, ...] = ()
+    receipt: str | None = None
+    refund_at: datetime | None = None
     settled_at: datetime | None = None
     completed_at: datetime | None = None
     check_at: datetime | None = None
@@ -168,6 +217,16 @@ class Payment:
     def owner(self) -> str:
         """Whose list it stands in: the customer's, or the serial number's without one."""
         return self.customer_id or f"serial#{self.serial_number}"
+
+    @property
+    def refunded_minor(self) -> int:
+        """What has gone back to the payer, or is on its way there, or nobody knows."""
+        return sum(r.amount_minor for r in self.refunds if r.state is not RefundState.VOID)
+
+    @property
+    def kept_minor(self) -> int:
+        """What is ours to split: the amount without what is given back."""
+        return self.amount_minor - self.refunded_minor
 
     def vend(self, number: int) -> Vend:
         """The vend of that number.
@@ -184,6 +243,24 @@ class Payment:
         """This payment with that vend put in the place of the one of its number."""
         return replace(
             self, vends=tuple(changed if v.number == changed.number else v for v in self.vends)
+        )
+
+    def refund(self, number: int) -> Refund:
+        """The refund of that number.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for refund in self.refunds:
+            if refund.number == number:
+                return refund
+        raise KeyError(number)
+
+    def with_refund(self, changed: Refund) -> Payment:
+        """This payment with that refund put in the place of the one of its number."""
+        return replace(
+            self,
+            refunds=tuple(changed if r.number == changed.number else r for r in self.refunds),
         )
 
     def with_event(
@@ -258,6 +335,37 @@ def accepted(
     )
 
 
+def started(
+    claim: Claim, *, moment: datetime, received_at: datetime, customer_id: str | None
+) -> Payment:
+    """A new payment that we start: ``pending`` until its provider says that money has moved."""
+    fresh = accepted(claim, moment=moment, received_at=received_at, customer_id=customer_id)
+    return replace(fresh, status=Status.PENDING)
+
+
+def paid(payment: Payment, *, receipt: str, moment: datetime, now: datetime) -> Payment:
+    """A payment that we started, now that money has moved; also one that had expired."""
+    return replace(
+        payment,
+        status=Status.RECEIVED,
+        reason=None,
+        receipt=receipt,
+        moment=moment,
+        received_at=now,
+        completed_at=None,
+        check_at=now + FIRST_CHECK,
+        sweeps=0,
+    )
+
+
+def expired(payment: Payment, reason: str, now: datetime) -> Payment:
+    """A payment that we started and that nobody has paid."""
+    over = replace(
+        payment, status=Status.EXPIRED, reason=reason, completed_at=now, check_at=None, sweeps=0
+    )
+    return over.with_event(now, "expired", reason=reason)
+
+
 def after_refusal(refused: Payment, judged_anew: Payment) -> Payment:
     """The payment that takes the place of a refused one: its refusals stay as events."""
     kept = replace(judged_anew, events=refused.events, revision=refused.revision)
@@ -270,20 +378,20 @@ def settled(
     lines: tuple[Line, ...],
     vends: tuple[Vend, ...],
     tokens: tuple[Token, ...],
-    account_version: int,
+    account_version: int | None,
     now: datetime,
 ) -> Payment:
-    """The payment with its split, in one step with the account of that version.
+    """The payment with its split, in one step with the account of that version (if it made one).
 
     Raises:
         InvariantBroken: the lines do not add up to the amount.
     """
-    return following_its_vends(
+    return standing(
         replace(
             with_lines(payment, lines),
             vends=vends,
             tokens=tokens,
-            account_versions=(*payment.account_versions, account_version),
+            account_versions=(*payment.account_versions, *_made(account_version)),
             settled_at=now,
             sweeps=0,
         ),
@@ -291,41 +399,78 @@ def settled(
     )
 
 
+def _made(account_version: int | None) -> tuple[int, ...]:
+    return () if account_version is None else (account_version,)
+
+
 def with_lines(payment: Payment, lines: tuple[Line, ...]) -> Payment:
-    """The payment with these lines. They always add up to its amount.
+    """The payment with these lines. They always add up to its amount, less what is given back.
 
     Raises:
         InvariantBroken: they do not.
     """
-    if sum(line.amount_minor for line in lines) != payment.amount_minor:
+    if sum(line.amount_minor for line in lines) != payment.kept_minor:
         raise InvariantBroken(f"lines of {payment.payment_id} do not add up to its amount")
     return replace(payment, lines=lines)
 
 
-def following_its_vends(payment: Payment, now: datetime) -> Payment:
-    """The payment with the status that its vends give it.
+def standing(payment: Payment, now: datetime) -> Payment:
+    """The payment with the status that its refunds and vends give it.
 
-    A vend that needs a person holds the payment, whatever the others do; one under way keeps it
-    ``vending``; else it is completed.
+    A refund under way comes first: nothing else is done with a payment while its money may be
+    going back. Then what needs a person holds it, whatever else is well; a vend under way keeps
+    it ``vending``; else it is ``completed``, or ``refunded`` where a part of it was given back.
     """
+    if any(_is_under_way(refund) for refund in payment.refunds):
+        return _under_way(payment, Status.REFUNDING, now)
+    reason = next((r for r in map(_refund_needs_a_person, payment.refunds) if r), None)
+    if reason:
+        return held(payment, reason, now)
+    if payment.settled_at is None:
+        return _unsettled(payment, now)
     reason = next((r for r in map(_needs_a_person, payment.vends) if r), None)
     if reason:
         return held(payment, reason, now)
-    if any(v.state in _UNDER_WAY or v.retry_at for v in payment.vends):
-        return replace(
-            payment,
-            status=Status.VENDING,
-            reason=None,
-            check_at=payment.check_at or now + FIRST_CHECK,
-        )
-    return replace(payment, status=Status.COMPLETED, reason=None, completed_at=now, check_at=None)
+    if unfinished(payment.vends):
+        return _under_way(payment, Status.VENDING, now)
+    refunded = any(r.state is RefundState.DONE for r in payment.refunds)
+    return _ended(payment, Status.REFUNDED if refunded else Status.COMPLETED, now)
+
+
+def _unsettled(payment: Payment, now: datetime) -> Payment:
+    """Money that went to no account: all of it given back, or a rest that waits for a person."""
+    if payment.kept_minor == 0:
+        return _ended(payment, Status.REFUNDED, now)
+    return held(payment, "partly_refunded" if payment.refunded_minor else "not_refunded", now)
+
+
+def _under_way(payment: Payment, status: Status, now: datetime) -> Payment:
+    check_at = payment.check_at or now + FIRST_CHECK
+    return replace(payment, status=status, reason=None, check_at=check_at)
+
+
+def _ended(payment: Payment, status: Status, now: datetime) -> Payment:
+    return replace(payment, status=status, reason=None, completed_at=now, check_at=None)
 
 
 _UNDER_WAY = frozenset({VendState.INTENDED, VendState.CALLING})
+_REFUND_UNDER_WAY = frozenset({RefundState.INTENDED, RefundState.CALLING, RefundState.ACCEPTED})
+
+
+def _is_under_way(refund: Refund) -> bool:
+    return refund.state in _REFUND_UNDER_WAY or refund.retry_at is not None
+
+
+def _refund_needs_a_person(refund: Refund) -> str | None:
+    if refund.state is RefundState.UNCERTAIN:
+        return "refund_uncertain"
+    if refund.state is RefundState.REFUSED:
+        return "refund_refused"
+    return None
 
 
 def _needs_a_person(vend: Vend) -> str | None:
-    if vend.state is VendState.UNCERTAIN:
+    if vend.state is VendState.UNCERTAIN and vend.retry_at is None:
         return "vend_uncertain"
     if vend.state is VendState.REFUSED and vend.retry_at is None:
         return "vend_refused"
@@ -344,20 +489,24 @@ def held(payment: Payment, reason: str, now: datetime) -> Payment:
 
 
 def released(payment: Payment, now: datetime) -> Payment:
-    """A held payment, back where it was: to be settled, or following its vends."""
-    back = replace(payment, reason=None, sweeps=0, check_at=now + FIRST_CHECK)
+    """A held payment, back where it was: to be settled, or as its refunds and vends stand."""
+    back = replace(payment, reason=None, sweeps=0, check_at=now + FIRST_CHECK, refund_at=None)
     if payment.settled_at is None:
         return replace(back, status=Status.RECEIVED)
-    return following_its_vends(replace(back, status=Status.VENDING), now)
+    return standing(back, now)
 
 
 def swept(payment: Payment, now: datetime) -> Payment:
     """The payment, looked at once more: checked again after 1, 2, 4 ... 60 minutes.
 
-    One that was to be settled or vended and made no progress in ``SWEEPS_MAX`` looks is held.
+    One that was to be settled, vended or refunded and made no progress in ``SWEEPS_MAX`` looks
+    is held. One that waits for its payer, or for a provider that has taken its refund, is not
+    stuck: that takes as long as it takes.
     """
-    is_held = payment.status is Status.HELD
-    if payment.sweeps >= SWEEPS_MAX and not is_held:
+    waits = payment.status in (Status.HELD, Status.PENDING) or any(
+        refund.state is RefundState.ACCEPTED for refund in payment.refunds
+    )
+    if payment.sweeps >= SWEEPS_MAX and not waits:
         return held(payment, "stuck", now)
     check_at = _next_look(payment, now, payment.sweeps)
     return replace(payment, sweeps=min(payment.sweeps + 1, SWEEPS_MAX), check_at=check_at)
@@ -373,12 +522,32 @@ def _next_look(payment: Payment, now: datetime, sweeps: int) -> datetime:
 # --- vends ----------------------------------------------------------------------------------------
 
 
-def vend_done(payment: Payment, number: int, value: str | None, now: datetime) -> Payment:
-    """The payment after a vend brought its token (``None``: a remote top-up)."""
+def vend_done(
+    payment: Payment,
+    number: int,
+    value: str | None,
+    now: datetime,
+    *,
+    units: Fraction | None = None,
+    reference: str | None = None,
+) -> Payment:
+    """The payment after a vend brought its token (``None``: a remote top-up).
+
+    ``units`` are what the manufacturer says it gave, where it takes money and says so.
+    """
     vend = payment.vend(number)
-    token = Token(number, vend.serial_number, vend.kind, vend.units, value)
-    done = replace(vend, state=VendState.DONE, lease_until=None, retry_at=None)
-    return following_its_vends(
+    done = replace(
+        vend,
+        state=VendState.DONE,
+        units=units if units is not None else vend.units,
+        reference=reference or vend.reference,
+        lease_until=None,
+        retry_at=None,
+        called_at=None,
+        looks=0,
+    )
+    token = Token(number, vend.serial_number, vend.kind, done.units, value)
+    return standing(
         replace(payment.with_vend(done), tokens=(*payment.tokens, token), sweeps=0), now
     )
 
@@ -391,14 +560,36 @@ def vend_refused(
         payment.vend(number), state=VendState.REFUSED, lease_until=None, retry_at=retry_at
     )
     noted = payment.with_vend(vend).with_event(now, "vend_refused", reason=reason)
-    return following_its_vends(noted, now)
+    return standing(noted, now)
 
 
-def vend_uncertain(payment: Payment, number: int, reason: str, now: datetime) -> Payment:
-    """The payment after an answer that does not tell whether the manufacturer vended."""
-    vend = replace(payment.vend(number), state=VendState.UNCERTAIN, lease_until=None, retry_at=None)
-    noted = payment.with_vend(vend).with_event(now, "vend_uncertain", reason=reason)
-    return following_its_vends(noted, now)
+def vend_uncertain(
+    payment: Payment,
+    number: int,
+    reason: str,
+    now: datetime,
+    *,
+    retry_at: datetime | None = None,
+    reference: str | None = None,
+) -> Payment:
+    """The payment after an answer that does not tell whether the manufacturer vended.
+
+    With ``retry_at`` it is called again or looked up without a person. What a search could not
+    tell is no news: the event is added when the vend becomes uncertain, and when it is given up.
+    """
+    before = payment.vend(number)
+    vend = replace(
+        before,
+        state=VendState.UNCERTAIN,
+        lease_until=None,
+        retry_at=retry_at,
+        looks=before.looks + 1 if before.state is VendState.UNCERTAIN else 0,
+        reference=reference or before.reference,
+    )
+    noted = payment.with_vend(vend)
+    if before.state is not VendState.UNCERTAIN or retry_at is None:
+        noted = noted.with_event(now, "vend_uncertain", reason=reason)
+    return standing(noted, now)
 
 
 def vend_void(payment: Payment, number: int, now: datetime, *, closed: bool = False) -> Payment:
@@ -410,7 +601,7 @@ def vend_void(payment: Payment, number: int, now: datetime, *, closed: bool = Fa
         retry_at=None,
         closed=closed,
     )
-    return following_its_vends(payment.with_vend(vend), now)
+    return standing(payment.with_vend(vend), now)
 
 
 def vend_again(payment: Payment, number: int, now: datetime) -> Payment:
@@ -422,10 +613,102 @@ def vend_again(payment: Payment, number: int, now: datetime) -> Payment:
         state=VendState.INTENDED,
         attempts=0,
         retry_at=None,
+        called_at=None,
+        looks=0,
+        reference=None,
         closed=False,
     )
     both = payment.with_vend(void)
-    return following_its_vends(replace(both, vends=(*both.vends, fresh)), now)
+    return standing(replace(both, vends=(*both.vends, fresh)), now)
+
+
+# --- refunds --------------------------------------------------------------------------------------
+
+
+def refund_due(payment: Payment, reason: str, refund_at: datetime, now: datetime) -> Payment:
+    """Money that has moved without a valid device: it goes back at ``refund_at``.
+
+    Until then a person may assign it to the right device.
+    """
+    due = replace(
+        payment,
+        status=Status.REFUND_DUE,
+        reason=reason,
+        refund_at=refund_at,
+        check_at=refund_at,
+        sweeps=0,
+    )
+    return due.with_event(now, "refund_due", reason=reason)
+
+
+def refund_begun(payment: Payment, amount_minor: int, now: datetime) -> Payment:
+    """The payment with one more refund, not yet asked for.
+
+    Raises:
+        InvariantBroken: more would go back than is there.
+    """
+    if not 0 < amount_minor <= payment.kept_minor:
+        raise InvariantBroken(f"{payment.payment_id} cannot give back {amount_minor}")
+    refund = Refund(len(payment.refunds) + 1, amount_minor)
+    begun = replace(
+        payment,
+        refunds=(*payment.refunds, refund),
+        reason=None,
+        refund_at=None,
+        sweeps=0,
+        check_at=now + FIRST_CHECK,
+    )
+    return standing(begun, now)
+
+
+def refund_called(payment: Payment, number: int, lease_until: datetime, now: datetime) -> Payment:
+    """The payment while a worker asks the provider for that refund."""
+    before = payment.refund(number)
+    calling = replace(
+        before,
+        state=RefundState.CALLING,
+        attempts=before.attempts + 1,
+        lease_until=lease_until,
+        called_at=now,
+        retry_at=None,
+        looks=0,
+    )
+    return standing(payment.with_refund(calling), now)
+
+
+def refund_answered(
+    payment: Payment,
+    number: int,
+    state: RefundState,
+    now: datetime,
+    *,
+    reason: str | None = None,
+    reference: str | None = None,
+    retry_at: datetime | None = None,
+) -> Payment:
+    """The payment after what became of that refund. With ``retry_at`` no person is needed yet.
+
+    ``reason`` says why it is ``refused`` or ``uncertain``; the event is added when that is news.
+    """
+    before = payment.refund(number)
+    after = replace(
+        before,
+        state=state,
+        lease_until=None,
+        retry_at=retry_at,
+        looks=before.looks + 1 if before.state is state else 0,
+        reference=reference or before.reference,
+    )
+    answered = replace(payment.with_refund(after), sweeps=0)
+    if reason is not None and (before.state is not state or retry_at is None):
+        answered = answered.with_event(now, f"refund_{state.value}", reason=reason)
+    return standing(answered, now)
+
+
+def open_refund(payment: Payment) -> Refund | None:
+    """The refund that is not yet done with: no payment has two."""
+    ended = (RefundState.DONE, RefundState.VOID)
+    return next((r for r in payment.refunds if r.state not in ended), None)
 
 
 # --- messages -------------------------------------------------------------------------------------
@@ -433,11 +716,11 @@ def vend_again(payment: Payment, number: int, now: datetime) -> Payment:
 RECEIPT = 0
 HELD_MESSAGE = 90
 UNUSABLE_MESSAGE = 91
-REFUNDED_MESSAGE = 92
 REFUSED_MESSAGE = 93
+REFUND_MESSAGES = 100
 """Numbers of the SMS of a payment: 0 a receipt without a token, 1 ... one per finished vend,
-90 we are looking into it, 91 the money cannot be used for that serial, 92 it was given back,
-93 refused."""
+90 we are looking into it, 91 the money cannot be used for that serial, 93 refused, 101 ... one
+per finished refund."""
 
 
 def messages_due(payment: Payment) -> tuple[int, ...]:
@@ -448,15 +731,61 @@ def messages_due(payment: Payment) -> tuple[int, ...]:
     if payment.customer_id is None and payment.payer_phone is None:
         return ()
     done = tuple(v.number for v in payment.vends if v.state is VendState.DONE)
+    refunded = tuple(
+        REFUND_MESSAGES + r.number for r in payment.refunds if r.state is RefundState.DONE
+    )
     if payment.status is Status.REFUSED:
         return (REFUSED_MESSAGE,)
+    if payment.status is Status.REFUND_DUE:
+        return (*refunded, UNUSABLE_MESSAGE)
     if payment.status is Status.HELD:
-        return (*done, HELD_MESSAGE if payment.customer_id else UNUSABLE_MESSAGE)
+        lost = payment.customer_id is None
+        return (*done, *refunded, UNUSABLE_MESSAGE if lost else HELD_MESSAGE)
     if payment.status is Status.COMPLETED and not done:
         return (RECEIPT,)
-    return done
+    return (*done, *refunded)
 
 
 def unfinished(vends: Iterable[Vend]) -> tuple[Vend, ...]:
     """The vends that a worker must still take up."""
     return tuple(v for v in vends if v.state in _UNDER_WAY or v.retry_at is not None)
+
+
+# --- a payment of nothing -------------------------------------------------------------------------
+
+ENTRY_CHANNEL = "entry"
+
+
+def vending_for_entry(
+    customer_id: str,
+    account_version: int,
+    vend: Vend,
+    token: Token | None,
+    currency: str,
+    now: datetime,
+) -> Payment:
+    """What carries the vend of an entry: a payment of nothing, settled by the entry itself.
+
+    An entry can unlock a device (a plan that was paid in full before it came to us, a total that
+    was lowered to what is paid). Its vend then has all that a payment's vend has: a lease,
+    the sweeper, ways out for a person, an SMS. It changes no account, so it has no version.
+    """
+    reference = f"{customer_id}.{account_version}"
+    claim = Claim(
+        channel=ENTRY_CHANNEL,
+        source=ENTRY_CHANNEL,
+        transaction=reference,
+        reference=reference,
+        serial_number=vend.serial_number,
+        amount_minor=0,
+        currency=currency,
+    )
+    fresh = accepted(claim, moment=now, received_at=now, customer_id=customer_id)
+    return settled(
+        fresh,
+        lines=(),
+        vends=(vend,),
+        tokens=(token,) if token else (),
+        account_version=None,
+        now=now,
+    )

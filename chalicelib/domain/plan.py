@@ -28,9 +28,20 @@ class PlanKind(StrEnum):
     DEVICE = "device"
 
 
+class PlanState(StrEnum):
+    """How a plan stands: open, or how it ended."""
+
+    OPEN = "open"
+    PAID = "paid"
+    CANCELLED = "cancelled"
+    WRITTEN_OFF = "written_off"
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One plan. ``paid_minor`` includes ``already_paid_minor``.
+
+    ``ended_as`` is set where it ended without being paid off.
 
     ``instalments`` counts the regular ones; each is ``instalment_minor``, except the last, which
     takes the rest. The down payment, where there is one, is instalment 0 and is due at
@@ -50,6 +61,14 @@ class Plan:
     down_payment_minor: int = 0
     already_paid_minor: int = 0
     paid_minor: int = 0
+    ended_as: PlanState | None = None
+
+    @property
+    def state(self) -> PlanState:
+        """How it stands."""
+        if self.ended_as is not None:
+            return self.ended_as
+        return PlanState.PAID if self.is_paid else PlanState.OPEN
 
     @property
     def financed_minor(self) -> int:

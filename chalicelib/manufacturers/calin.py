@@ -18,12 +18,14 @@ from chalicelib.domain.allocation import VendKind, VendRules
 from chalicelib.domain.errors import FieldError
 from chalicelib.domain.money import format_units
 from chalicelib.domain.payment import Vend
-from chalicelib.manufacturers.one_call import Answer, NoAnswer, NotSent, is_base_url, post
+from chalicelib.runtime.one_call import Answer, NoAnswer, NotSent, call, is_base_url
 from chalicelib.services.ports import (
     Device,
     Manufacturer,
     RecoveryClass,
     SecretMissing,
+    Sold,
+    VendOrder,
     VendorUnreachable,
     VendRefused,
     VendUncertain,
@@ -76,7 +78,7 @@ class Calin:
         """Tenths of a kWh, without a limit that the vendor would state."""
         return self.manufacturer.rules[kind]
 
-    def vend(self, payment_id: str, vend: Vend) -> str:
+    def vend(self, order: VendOrder) -> Sold:
         """Ask for one token: one request, never repeated here.
 
         Raises:
@@ -85,28 +87,29 @@ class Calin:
             VendUncertain: anything else.
             SecretMissing: the credentials are not configured; nothing was asked.
         """
-        amount = _amount(vend)
+        amount = _amount(order.vend)
         base_url, user_id, password = self._credentials()
         asked = {
             "user_id": user_id,
             "password": password,
-            "meter_id": vend.serial_number,
+            "meter_id": order.vend.serial_number,
             "token_type": "CreditToken",
         }
         try:
-            answer = post(
+            answer = call(
+                "POST",
                 f"{base_url}/tokennew",
-                _with_amount(asked, amount),
                 {"Content-Type": "application/json;charset=utf-8", "Accept": "application/json"},
                 SECONDS_MAX,
+                _with_amount(asked, amount),
             )
         except NotSent as unsent:
-            raise VendorUnreachable(unsent.detail) from unsent
+            raise VendorUnreachable(str(unsent)) from unsent
         except NoAnswer as unanswered:
-            raise VendUncertain(unanswered.detail) from unanswered
-        return _token_of(answer)
+            raise VendUncertain(str(unanswered)) from unanswered
+        return Sold(_token_of(answer))
 
-    def look_up(self, payment_id: str, vend: Vend) -> str | None:
+    def look_up(self, order: VendOrder) -> Sold:
         """Always uncertain: the vendor offers nothing to search.
 
         Raises:

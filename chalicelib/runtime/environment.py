@@ -44,6 +44,11 @@ def messages_queue_url() -> str:
     return _required("MESSAGES_QUEUE_URL")
 
 
+def provider_calls_queue_url() -> str:
+    """The queue of payments that their providers must be asked about."""
+    return _required("PROVIDER_CALLS_QUEUE_URL")
+
+
 def sms_gateway() -> str:
     """The key of the SMS gateway; ``log`` where none is configured."""
     return os.environ.get("SMS_GATEWAY") or "log"

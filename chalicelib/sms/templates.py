@@ -12,7 +12,7 @@ from chalicelib.domain.money import Currency, format_minor, format_units
 from chalicelib.domain.payment import (
     HELD_MESSAGE,
     RECEIPT,
-    REFUNDED_MESSAGE,
+    REFUND_MESSAGES,
     REFUSED_MESSAGE,
     UNUSABLE_MESSAGE,
     Payment,
@@ -42,6 +42,8 @@ def compose(
     """
     words = language_of(language)
     currency = Currency(settings.currency, settings.currency_decimals)
+    if number > REFUND_MESSAGES:
+        return _refunded(payment, number - REFUND_MESSAGES, words, currency)
     if number == RECEIPT:
         return _receipt(payment, customer, words, currency)
     if number <= len(payment.vends):
@@ -75,7 +77,7 @@ def _vended(
     counted = [vend for vend in payment.vends if not _is_replaced(vend)]
     vend = payment.vend(number)
     parts = [_token_text(vend, _token(payment, number), words)]
-    if vend == counted[0]:
+    if vend == counted[0] and payment.amount_minor > 0:
         parts = [_thanks(customer, words), _split(payment, words, currency), *parts]
     if len(counted) > 1:
         parts = [f"{counted.index(vend) + 1}/{len(counted)}", *parts]
@@ -154,8 +156,10 @@ def _word(line: Line, words: Language) -> str:
     }[line.kind]
 
 
-def _money(payment: Payment, currency: Currency) -> str:
-    return f"{currency.code} {format_minor(payment.amount_minor, currency)}"
+def _money(payment: Payment, currency: Currency, amount_minor: int | None = None) -> str:
+    """The payment's money, or that part of it."""
+    whole = payment.amount_minor if amount_minor is None else amount_minor
+    return f"{currency.code} {format_minor(whole, currency)}"
 
 
 # --- money that was not used --------------------------------------------------------------------
@@ -165,7 +169,6 @@ def _other_outcome(payment: Payment, number: int, words: Language, currency: Cur
     template = {
         HELD_MESSAGE: words.held,
         UNUSABLE_MESSAGE: words.unusable,
-        REFUNDED_MESSAGE: words.refunded,
         REFUSED_MESSAGE: words.refused,
     }[number]
     reason = payment.reason if number == REFUSED_MESSAGE else None
@@ -174,4 +177,13 @@ def _other_outcome(payment: Payment, number: int, words: Language, currency: Cur
         serial_number=payment.serial_number,
         reference=payment.reference,
         reason=words.reasons[Refusal(reason)] if reason else "",
+    )
+
+
+def _refunded(payment: Payment, refund: int, words: Language, currency: Currency) -> str:
+    """What has gone back to the payer with that refund."""
+    return words.refunded.format(
+        money=_money(payment, currency, payment.refund(refund).amount_minor),
+        serial_number=payment.serial_number,
+        reference=payment.reference,
     )

@@ -1,4 +1,4 @@
-"""The three queues.
+"""The four queues.
 
 A message says what to look at and never how it stands: whoever takes it reads the present state.
 """
@@ -60,7 +60,14 @@ class SqsQueues:
             "attempt": attempt,
             "manufacturer": manufacturer,
         }
-        _send(environment.vends_queue_url(), body, DelaySeconds=_delay(delay_seconds))
+        # A group on a standard queue orders nothing: it tells SQS whose messages hold the workers
+        # up, so that the others' are handed out first (a fair queue).
+        _send(
+            environment.vends_queue_url(),
+            body,
+            DelaySeconds=_delay(delay_seconds),
+            MessageGroupId=manufacturer,
+        )
 
     def message(
         self, payment_id: str, number: int, customer_id: str | None, delay_seconds: int = 0
@@ -72,6 +79,15 @@ class SqsQueues:
         """
         body = {"payment_id": payment_id, "number": number, "customer_id": customer_id}
         _send(environment.messages_queue_url(), body, DelaySeconds=_delay(delay_seconds))
+
+    def provider_call(self, payment_id: str, delay_seconds: int = 0) -> None:
+        """Queue a payment that its provider must be asked about.
+
+        Raises:
+            QueueUnavailable: as above.
+        """
+        body = {"payment_id": payment_id}
+        _send(environment.provider_calls_queue_url(), body, DelaySeconds=_delay(delay_seconds))
 
 
 def _send(queue_url: str, body: dict[str, Any], **settings: Any) -> None:

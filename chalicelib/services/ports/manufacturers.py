@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from chalicelib.domain.account import Kind
 from chalicelib.domain.allocation import VendKind, VendRules
 from chalicelib.domain.errors import MwangaError
+from chalicelib.domain.money import Currency
 from chalicelib.domain.payment import Vend
 from chalicelib.services.ports.records import Device
 
@@ -32,6 +33,13 @@ class Manufacturer:
 
     ``rules`` maps what it vends to its step and limit; ``local`` manufacturers compute tokens
     (``Issuer``), the others are called (``Vendor``). ``timeout_seconds`` bounds one call.
+
+    ``technical_required``: its devices have technical fields, and a vend needs those of its
+    device. ``absolute``: it is told until when a device is to run, not for how many days more, so
+    the last word must be the latest date. ``one_at_a_time``: its purchases are told apart by
+    device, amount and time alone, so a device has one vend in flight at most.
+    ``absent_after_seconds``: so long after a call, a vend that a search does not find was surely
+    not made (searchable manufacturers).
     """
 
     key: str
@@ -43,6 +51,9 @@ class Manufacturer:
     local: bool
     timeout_seconds: int = 0
     technical_required: bool = False
+    absolute: bool = False
+    one_at_a_time: bool = False
+    absent_after_seconds: int = 0
 
 
 class VendRefused(MwangaError):
@@ -63,6 +74,49 @@ class VendUncertain(MwangaError):
     """Nobody knows whether the manufacturer vended. Never a blind second vend."""
 
     code = "vend_uncertain"
+
+
+class VendAbsent(MwangaError):
+    """A search was answered, and what it looked for is not there (yet)."""
+
+    code = "vend_absent"
+
+
+@dataclass(frozen=True, slots=True)
+class VendOrder:
+    """What a manufacturer is asked for: one vend of one payment.
+
+    ``currency`` is that of ``vend.cost_minor``, for manufacturers that take money. ``technical``
+    is what is stored of the device, where the manufacturer states that a vend needs it.
+    ``known_tokens`` are those that this device was given before (in a search only): a purchase
+    that brought one of them is not the one that is looked for.
+    """
+
+    payment_id: str
+    vend: Vend
+    currency: Currency
+    technical: Mapping[str, Any] = field(default_factory=dict)
+    known_tokens: frozenset[str] = frozenset()
+
+    @property
+    def external_id(self) -> str:
+        """Our name for this vend where a manufacturer takes one: no two vends have the same."""
+        return f"{self.payment_id}.{self.vend.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sold:
+    """What a manufacturer has sold.
+
+    ``value`` is the token, ``None`` for a remote top-up. ``reference`` is the manufacturer's own
+    name for the sale, ``units`` what it says it gave, where it says so. ``delivered`` is false
+    while the device does not have it yet: ``look_up`` tells when it does.
+    """
+
+    value: str | None = None
+    reference: str | None = None
+    units: Fraction | None = None
+    delivered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +156,24 @@ class Vendor(Protocol):
     def rules(self, device: Device, kind: VendKind) -> VendRules:
         """Step and limit for that device."""
 
-    def vend(self, payment_id: str, vend: Vend) -> str | None:
-        """Ask for one token; one network call, no retry inside. ``None`` for a remote top-up.
+    def vend(self, order: VendOrder) -> Sold:
+        """Ask for one vend; one network call, no retry inside.
 
         Raises:
             VendRefused, VendorUnreachable, VendUncertain: see there.
             SecretMissing: the credentials are not configured; nothing was sent.
         """
 
-    def look_up(self, payment_id: str, vend: Vend) -> str | None:
-        """Find out what became of an uncertain vend (searchable manufacturers only).
+    def look_up(self, order: VendOrder) -> Sold:
+        """Find out what became of a vend that was called (searchable manufacturers only).
+
+        ``vend.reference`` is what the manufacturer called it, if it said so; ``vend.called_at``
+        is when it was called.
 
         Raises:
-            VendRefused: it is surely absent. VendUncertain: it cannot be told.
+            VendAbsent: the manufacturer knows of no such sale (yet).
+            VendRefused: it says that nothing was given, for good.
+            VendorUnreachable, VendUncertain, SecretMissing: it cannot be told now.
         """
 
     def token(self, text: str) -> str:

@@ -8,7 +8,7 @@ from chalicelib.domain.payment import Payment
 
 
 class Queues(Protocol):
-    """The three queues. Every method may raise ``QueueUnavailable``."""
+    """The four queues. Every method may raise ``QueueUnavailable``."""
 
     def settle(self, payment: Payment, deduplication: str) -> None:
         """Queue a payment for settlement: group = its customer, or its id where there is none."""
@@ -27,3 +27,6 @@ class Queues(Protocol):
         self, payment_id: str, number: int, customer_id: str | None, delay_seconds: int = 0
     ) -> None:
         """Queue one SMS."""
+
+    def provider_call(self, payment_id: str, delay_seconds: int = 0) -> None:
+        """Queue a payment that a provider must be asked about: verified, or refunded."""

@@ -16,18 +16,21 @@ from hypothesis import strategies as st
 from chalicelib.domain.account import Kind
 from chalicelib.domain.allocation import VendKind
 from chalicelib.domain.errors import FieldError, MwangaError
+from chalicelib.domain.money import Currency
 from chalicelib.domain.payment import Vend, VendState
 from chalicelib.manufacturers import calin
-from chalicelib.manufacturers.one_call import Answer
+from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
     Device,
     RecoveryClass,
     SecretMissing,
+    Sold,
+    VendOrder,
     VendorUnreachable,
     VendRefused,
     VendUncertain,
 )
-from tests.unit.manufacturers.scripted_server import Behaviour, answering, sending, serving
+from tests.unit.scripted_server import Behaviour, answering, sending, serving
 
 TOKEN = "01234567890123456789"
 USER, PASSWORD = "ACME01", "a vendor's pass word"
@@ -44,16 +47,20 @@ def vend_of(units: Fraction | None, kind: VendKind = VendKind.ENERGY) -> Vend:
 VEND = vend_of(Fraction(123, 10))
 
 
+def order(vend: Vend) -> VendOrder:
+    return VendOrder("p-1", vend, Currency("KES", 2))
+
+
 def vendor(base_url: object, **changes: object) -> calin.Calin:
     secret = {"base_url": base_url, "user_id": USER, "password": PASSWORD, **changes}
     secrets: Mapping[str, Mapping[str, Any]] = {"manufacturers/calin": secret}
     return calin.make("calin", secrets.__getitem__)
 
 
-def vended(behaviour: Behaviour, vend: Vend = VEND) -> str:
+def vended(behaviour: Behaviour, vend: Vend = VEND) -> str | None:
     with serving(behaviour) as server:
         try:
-            return vendor(f"{server.url}/api").vend("p-1", vend)
+            return vendor(f"{server.url}/api").vend(order(vend)).value
         finally:
             assert server.connections == 1, "a vend is asked for once, whatever comes of it"
 
@@ -87,7 +94,7 @@ def test_energy_is_sold_in_tenths_of_a_kwh():
 
 def test_the_vendor_is_asked_exactly_as_it_expects():
     with serving(answering(sold())) as server:
-        assert vendor(f"{server.url}/api/").vend("p-1", VEND) == TOKEN
+        assert vendor(f"{server.url}/api/").vend(order(VEND)) == Sold(TOKEN)
     head, _, body = server.requests[0].partition(b"\r\n\r\n")
     assert head.startswith(b"POST /api/tokennew HTTP/1.1\r\n")
     assert b"\r\nContent-Type: application/json;charset=utf-8\r\n" in head + b"\r\n"
@@ -112,7 +119,7 @@ def test_the_vendor_is_asked_exactly_as_it_expects():
 )
 def test_kwh_are_written_without_losing_a_digit(units: Fraction, written: bytes):
     with serving(answering(sold())) as server:
-        vendor(server.url).vend("p-1", vend_of(units))
+        vendor(server.url).vend(order(vend_of(units)))
     assert server.requests[0].endswith(b', "amount": ' + written + b"}")
 
 
@@ -131,7 +138,7 @@ def test_kwh_are_written_without_losing_a_digit(units: Fraction, written: bytes)
 def test_what_the_vendor_does_not_sell_is_not_asked_for(vend: Vend, code: str):
     with serving(answering(sold())) as server:
         with pytest.raises(VendRefused) as refused:
-            vendor(server.url).vend("p-1", vend)
+            vendor(server.url).vend(order(vend))
         assert refused.value.code == code
         assert server.connections == 0
 
@@ -150,7 +157,7 @@ def test_what_the_vendor_does_not_sell_is_not_asked_for(vend: Vend, code: str):
 def test_without_proper_credentials_nothing_is_asked(changes: dict[str, object]):
     with serving(answering(sold())) as server:
         with pytest.raises(SecretMissing):
-            vendor(**{"base_url": server.url, **changes}).vend("p-1", VEND)
+            vendor(**{"base_url": server.url, **changes}).vend(order(VEND))
         assert server.connections == 0
 
 
@@ -192,11 +199,11 @@ def test_a_vendor_that_cannot_be_reached_was_not_asked():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(VendorUnreachable):
-        vendor(f"http://127.0.0.1:{port}").vend("p-1", VEND)
+        vendor(f"http://127.0.0.1:{port}").vend(order(VEND))
     with pytest.raises(VendorUnreachable):
-        vendor("http://no-such-host.invalid").vend("p-1", VEND)
+        vendor("http://no-such-host.invalid").vend(order(VEND))
     with serving(sending(b"no TLS here"), reads=False) as server, pytest.raises(VendorUnreachable):
-        vendor(f"https://127.0.0.1:{server.port}").vend("p-1", VEND)
+        vendor(f"https://127.0.0.1:{server.port}").vend(order(VEND))
 
 
 # --- anything else is uncertain ---------------------------------------------------------------
@@ -281,7 +288,7 @@ def test_a_slow_answer_is_uncertain(monkeypatch: pytest.MonkeyPatch):
 
 def test_an_uncertain_vend_cannot_be_looked_up():
     with pytest.raises(VendUncertain):
-        vendor("http://a.example").look_up("p-1", VEND)
+        vendor("http://a.example").look_up(order(VEND))
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode()))

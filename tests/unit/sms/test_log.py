@@ -11,7 +11,7 @@ from chalicelib.services.ports import Message, MessageState, SmsFailed
 from chalicelib.sms import log
 from chalicelib.sms.log import LogGateway
 from tests.unit.channels.front_desk import RecordingJournal
-from tests.unit.manufacturers.scripted_server import answering, sending, serving
+from tests.unit.scripted_server import answering, sending, serving
 
 SMS = Message(
     payment_id="direct.demo-r-1",

@@ -1,10 +1,11 @@
-"""One HTTP call to a manufacturer, whose every ending says whether it may have had an effect.
+"""One HTTP call to a vendor, whose every ending says whether it may have had an effect.
 
-A vend that is asked for twice may be vended twice, so the one thing that matters here is to know
-whether the request can have arrived. Each call therefore makes its own connection: while it is
-being made nothing was sent (``NotSent``), from the first byte on nothing is certain but a whole
-answer (``NoAnswer``). A kept connection would blur that: the other side may close it at the very
-moment in which the next request is sent. Nothing is repeated and no redirect is followed.
+What is asked for twice may be done twice, be it a vend or a refund, so the one thing that matters
+here is to know whether the request can have arrived. Each call therefore makes its own
+connection: while it is being made nothing was sent (``NotSent``), from the first byte on nothing
+is certain but a whole answer (``NoAnswer``). A kept connection would blur that: the other side
+may close it at the very moment in which the next request is sent. Nothing is repeated and no
+redirect is followed.
 """
 
 from __future__ import annotations
@@ -18,28 +19,22 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from socket import socket
 from urllib.parse import SplitResult, urlsplit
 
-from chalicelib.domain.errors import MwangaError
-
 CONNECT_SECONDS = 5
 ANSWER_BYTES_MAX = 64 * 1024
 _CHUNK_BYTES = 16 * 1024
 
 
-class NotSent(MwangaError):
+class NotSent(Exception):
     """No connection could be made: the request was certainly not sent."""
 
-    code = "not_sent"
 
-
-class NoAnswer(MwangaError):
+class NoAnswer(Exception):
     """The request may have arrived, but no whole answer came back."""
-
-    code = "no_answer"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the manufacturer answered, unread."""
+    """What the vendor answered, unread."""
 
     status: int
     body: bytes
@@ -58,8 +53,10 @@ def is_base_url(text: object) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and plain and port != 0
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Answer:
-    """Send one POST request; all of it together may take about ``seconds``.
+def call(
+    method: str, url: str, headers: Mapping[str, str], seconds: float, body: bytes | None = None
+) -> Answer:
+    """Send one request; all of it together may take about ``seconds``.
 
     Raises:
         NotSent: it certainly did not arrive. It may be sent again.
@@ -70,7 +67,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> A
     with closing(_connection(parts, min(CONNECT_SECONDS, seconds))) as connection:
         _connect(connection, deadline)
         try:
-            connection.request("POST", parts.path, body, {**headers, "Connection": "close"})
+            target = parts.path + (f"?{parts.query}" if parts.query else "")
+            connection.request(method, target, body, {**headers, "Connection": "close"})
             return _answer(connection, connection.sock, deadline)
         except (OSError, HTTPException) as broken:
             raise NoAnswer(f"no whole answer: {type(broken).__name__}") from broken

@@ -68,6 +68,7 @@ def _read_request(connection: socket.socket) -> bytes:
         data += connection.recv(65536)
     head, _, body = data.partition(b"\r\n\r\n")
     lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-    while len(body) < int(lengths[0].split(b":")[1]):
+    length = int(lengths[0].split(b":")[1]) if lengths else 0
+    while len(body) < length:
         body += connection.recv(65536)
     return head + b"\r\n\r\n" + body
