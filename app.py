@@ -34,7 +34,21 @@ def send_messages(event: SQSEvent) -> dict[str, Any]:
     return workers.send_messages(event, wiring)
 
 
+@app.on_sqs_message(
+    queue="provider-calls", batch_size=1, maximum_concurrency=5, name="call_provider"
+)
+def call_provider(event: SQSEvent) -> dict[str, Any]:
+    """Ask a payment provider about one payment."""
+    return workers.call_provider(event, wiring)
+
+
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
 def sweep(event: CloudWatchEvent) -> None:
     """Queue again what has waited too long."""
     workers.sweep(wiring)
+
+
+@app.schedule(Rate(5, unit=Rate.MINUTES), name="reconcile")
+def reconcile(event: CloudWatchEvent) -> None:
+    """Go on with the proof of the books, or start it where a day has passed."""
+    workers.reconcile(event, wiring)

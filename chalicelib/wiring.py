@@ -23,27 +23,38 @@ if TYPE_CHECKING:
     from chalicelib.services.accept import Accept
     from chalicelib.services.account_view import ViewAccounts
     from chalicelib.services.appliances import KeepAppliances
+    from chalicelib.services.ask_provider import AskProvider
+    from chalicelib.services.breaker import Breaker
+    from chalicelib.services.collect import Collect
     from chalicelib.services.company import KeepCompany
+    from chalicelib.services.credit import RefundCredit
     from chalicelib.services.customers import KeepCustomers
     from chalicelib.services.desk import Desk
     from chalicelib.services.devices import KeepDevices
     from chalicelib.services.find_payments import FindPayments
     from chalicelib.services.notify import Notify
     from chalicelib.services.passwords import StoredPasswords
+    from chalicelib.services.plan_changes import ChangePlans
     from chalicelib.services.plans import SellPlans
     from chalicelib.services.ports import (
         Accounts,
         Appliances,
+        BusyDevices,
         Catalogue,
+        Circuits,
         Clock,
         Customers,
         Devices,
+        Entries,
         Issuer,
         Journal,
         Manufacturer,
         Messages,
         Payments,
+        Provider,
+        Providers,
         Queues,
+        Reconciliations,
         Registry,
         Sessions,
         SettingsStore,
@@ -53,6 +64,8 @@ if TYPE_CHECKING:
         Tariffs,
         Vendor,
     )
+    from chalicelib.services.reconcile import Reconcile
+    from chalicelib.services.refund import GiveBack
     from chalicelib.services.register import Register
     from chalicelib.services.resolve import Resolve
     from chalicelib.services.settle import Settle
@@ -60,17 +73,23 @@ if TYPE_CHECKING:
     from chalicelib.services.staff import LogIn
     from chalicelib.services.sweep import Sweep
     from chalicelib.services.tariffs import KeepTariffs
+    from chalicelib.services.unlock import Unlock
     from chalicelib.services.vend import VendTokens
 
 CHANNELS = (
     "chalicelib.channels.direct",
     "chalicelib.channels.daraja",
+    "chalicelib.channels.paystack",
 )
-"""The payment channels. Each module offers ``CHANNEL``."""
+"""The payment channels. Each module offers ``CHANNEL``, and ``make(secrets)`` where its provider
+can be asked something."""
 
 MANUFACTURERS = (
     "chalicelib.manufacturers.openpaygo",
     "chalicelib.manufacturers.calin",
+    "chalicelib.manufacturers.calin_smart",
+    "chalicelib.manufacturers.sparkmeter",
+    "chalicelib.manufacturers.angaza",
 )
 """The manufacturers' modules. Each offers ``MANUFACTURERS`` (data) and ``make(key, secrets)``."""
 
@@ -109,6 +128,32 @@ class ManufacturerRegistry:
             made: Issuer | Vendor = self._modules[key].make(key, self._secrets)
             self._made[key] = made
         return self._made[key]
+
+
+class ProviderRegistry:
+    """The providers that can be asked something: those of the channels that offer ``make``."""
+
+    def __init__(self, paths: Sequence[str], secrets: Callable[[str], Mapping[str, Any]]) -> None:
+        self._paths = paths
+        self._secrets = secrets
+        self._made: dict[str, Provider | None] = {}
+
+    @cached_property
+    def _modules(self) -> dict[str, Any]:
+        modules = [import_module(path) for path in self._paths]
+        return {module.CHANNEL.key: module for module in modules}
+
+    def get(self, channel: str) -> Provider | None:
+        """The provider of that channel; ``None`` where it offers no calls."""
+        if channel not in self._made:
+            make = getattr(self._modules.get(channel), "make", None)
+            self._made[channel] = make(self._secrets) if make else None
+        return self._made[channel]
+
+    def can_refund(self, channel: str) -> bool:
+        """Whether money of that channel can go back through its provider."""
+        module = self._modules.get(channel)
+        return module is not None and bool(module.CHANNEL.can_refund)
 
 
 class Wiring:
@@ -212,11 +257,39 @@ class Wiring:
         return DynamoSessions()
 
     @cached_property
+    def entries(self) -> Entries:
+        """Changes of accounts that are not payments."""
+        from chalicelib.store.reconciliations import DynamoEntries
+
+        return DynamoEntries()
+
+    @cached_property
+    def reconciliations(self) -> Reconciliations:
+        """The reports of the proof of the books."""
+        from chalicelib.store.reconciliations import DynamoReconciliations
+
+        return DynamoReconciliations()
+
+    @cached_property
     def queues(self) -> Queues:
-        """The three queues."""
+        """The four queues."""
         from chalicelib.store.queues import SqsQueues
 
         return SqsQueues()
+
+    @cached_property
+    def circuits(self) -> Circuits:
+        """The circuit breakers of the manufacturers."""
+        from chalicelib.store.vending import DynamoCircuits
+
+        return DynamoCircuits()
+
+    @cached_property
+    def busy_devices(self) -> BusyDevices:
+        """The devices with a vend in flight."""
+        from chalicelib.store.vending import DynamoBusyDevices
+
+        return DynamoBusyDevices()
 
     # --- vendors and secrets -------------------------------------------------------------------
 
@@ -236,6 +309,11 @@ class Wiring:
     def channels(self) -> Sequence[Channel]:
         """What every channel states about itself."""
         return [import_module(path).CHANNEL for path in CHANNELS]
+
+    @cached_property
+    def providers(self) -> Providers:
+        """The payment providers that can be asked something."""
+        return ProviderRegistry(CHANNELS, lambda name: self.secrets.get(name))
 
     @cached_property
     def sms_gateway(self) -> SmsGateway:
@@ -270,6 +348,8 @@ class Wiring:
 
         return Desk(
             accept=self.accept,
+            collect=self.collect,
+            give_back=self.give_back,
             payments=self.payments,
             catalogue=self.catalogue,
             secrets=lambda name: self.secrets.get(name),
@@ -287,6 +367,7 @@ class Wiring:
             devices=self.devices,
             catalogue=self.catalogue,
             manufacturers=self.manufacturers,
+            providers=self.providers,
             queues=self.queues,
             clock=self.clock,
             journal=self.journal,
@@ -299,9 +380,60 @@ class Wiring:
 
         return VendTokens(
             payments=self.payments,
+            accounts=self.accounts,
+            devices=self.devices,
+            busy_devices=self.busy_devices,
             manufacturers=self.manufacturers,
+            breaker=self.breaker,
             queues=self.queues,
             clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def breaker(self) -> Breaker:
+        """Knows which manufacturers may be called."""
+        from chalicelib.services.breaker import Breaker
+
+        return Breaker(circuits=self.circuits, clock=self.clock, journal=self.journal)
+
+    @cached_property
+    def collect(self) -> Collect:
+        """Follows payments that we start."""
+        from chalicelib.services.collect import Collect
+
+        return Collect(
+            payments=self.payments,
+            catalogue=self.catalogue,
+            providers=self.providers,
+            queues=self.queues,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def give_back(self) -> GiveBack:
+        """Gives money back."""
+        from chalicelib.services.refund import GiveBack
+
+        return GiveBack(
+            payments=self.payments,
+            accounts=self.accounts,
+            providers=self.providers,
+            queues=self.queues,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def ask_provider(self) -> AskProvider:
+        """Asks providers about payments."""
+        from chalicelib.services.ask_provider import AskProvider
+
+        return AskProvider(
+            payments=self.payments,
+            collect=self.collect,
+            give_back=self.give_back,
             journal=self.journal,
         )
 
@@ -330,6 +462,21 @@ class Wiring:
         )
 
     @cached_property
+    def reconcile(self) -> Reconcile:
+        """Proves the books."""
+        from chalicelib.services.reconcile import Reconcile
+
+        return Reconcile(
+            accounts=self.accounts,
+            entries=self.entries,
+            payments=self.payments,
+            registry=self.registry,
+            reconciliations=self.reconciliations,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
     def resolve(self) -> Resolve:
         """The ways out of held."""
         from chalicelib.services.resolve import Resolve
@@ -339,6 +486,7 @@ class Wiring:
             accounts=self.accounts,
             devices=self.devices,
             manufacturers=self.manufacturers,
+            providers=self.providers,
             queues=self.queues,
             clock=self.clock,
             journal=self.journal,
@@ -363,6 +511,20 @@ class Wiring:
             registry=self.registry,
             catalogue=self.catalogue,
             manufacturers=self.manufacturers,
+            unlock=self.unlock,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def unlock(self) -> Unlock:
+        """Unlocks devices by entries."""
+        from chalicelib.services.unlock import Unlock
+
+        return Unlock(
+            manufacturers=self.manufacturers,
+            catalogue=self.catalogue,
+            queues=self.queues,
             clock=self.clock,
             journal=self.journal,
         )
@@ -409,6 +571,34 @@ class Wiring:
             appliances=self.appliances,
             registry=self.registry,
             manufacturers=self.manufacturers,
+            unlock=self.unlock,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def change_plans(self) -> ChangePlans:
+        """Changes and ends plans."""
+        from chalicelib.services.plan_changes import ChangePlans
+
+        return ChangePlans(
+            accounts=self.accounts,
+            devices=self.devices,
+            registry=self.registry,
+            unlock=self.unlock,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def refund_credit(self) -> RefundCredit:
+        """Gives credit back."""
+        from chalicelib.services.credit import RefundCredit
+
+        return RefundCredit(
+            accounts=self.accounts,
+            customers=self.customers,
+            registry=self.registry,
             clock=self.clock,
             journal=self.journal,
         )

@@ -17,6 +17,9 @@ _ENVIRONMENT = {
     "PAYMENTS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/test-payments.fifo",
     "VENDS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/test-vends",
     "MESSAGES_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/test-messages",
+    "PROVIDER_CALLS_QUEUE_URL": (
+        "https://sqs.eu-west-1.amazonaws.com/123456789012/test-provider-calls"
+    ),
 }
 """No test ever meets a real account, whatever the developer's shell says."""
 

@@ -15,7 +15,17 @@ from urllib.parse import unquote
 
 from chalice.app import Chalice, Request, Response
 
-from chalicelib.api import auth, catalogue, company, customers, devices, payments, service, sites
+from chalicelib.api import (
+    auth,
+    catalogue,
+    company,
+    customers,
+    devices,
+    payments,
+    reconciliations,
+    service,
+    sites,
+)
 from chalicelib.api.endpoints import routes_of
 from chalicelib.api.problems import Forbidden, as_json, headers_of, problem_of
 from chalicelib.api.reading import read_body, read_query
@@ -35,6 +45,7 @@ PARTS = (
     customers.routes,
     devices.routes,
     payments.routes,
+    reconciliations.routes,
     service.routes,
     sites.routes,
 )

@@ -1,12 +1,16 @@
-"""Customers, their registrations, their accounts, and what they buy on plans."""
+"""Customers, their registrations, their accounts, and what becomes of their plans and credit."""
 
 from __future__ import annotations
 
 from chalicelib.api.models import (
+    CreditRefundBody,
     CustomerBody,
     CustomerPlanBody,
     NewDeviceBody,
     OwnerBody,
+    PlanCancelBody,
+    PlanChangeBody,
+    PlanWriteOffBody,
     RegistrationBody,
     read_day,
 )
@@ -14,13 +18,14 @@ from chalicelib.api.routes import LIST, STAFF, Answer, Call, Routes, created, li
 from chalicelib.api.shapes import (
     AccountShape,
     CustomerShape,
+    EntryShape,
     Listed,
     PlanShape,
     RegistrationShape,
     Shapes,
     customer,
 )
-from chalicelib.api.terms import terms_of
+from chalicelib.api.terms import rhythm_of, terms_of
 from chalicelib.channels.interface import FieldErrors
 from chalicelib.domain.errors import FieldError
 from chalicelib.services.customers import Person
@@ -151,7 +156,7 @@ def _person(body: CustomerBody) -> Person:
     return Person(body.name, body.surname, body.phone, body.village_id)
 
 
-# --- accounts ---------------------------------------------------------------------------------
+# --- accounts and plans -----------------------------------------------------------------------
 
 
 @routes.route(
@@ -192,5 +197,91 @@ def sell_appliance(call: Call[CustomerPlanBody]) -> Answer:
     )
     shape = call.shapes.plan(sale.plan)
     if sale.repeated:
+        return Answer(200, shape, {"Idempotency-Hit": "true"})
+    return created(shape)
+
+
+@routes.route(
+    "PUT",
+    "/customers/{customer_id}/plans/{plan_id}",
+    roles=OFFICE,
+    body=PlanChangeBody,
+    answers={200: PlanShape},
+)
+def change_plan(call: Call[PlanChangeBody]) -> Answer:
+    """Give an open plan a new total, or a new rhythm for what is open, or both."""
+    body = call.body
+    plan = call.wiring.change_plans.change(
+        call.path["customer_id"],
+        call.path["plan_id"],
+        total_minor=call.amounts.read_if_given(body.total, "total"),
+        rhythm=rhythm_of(body, call.amounts),
+        reason=body.reason,
+        actor=call.actor,
+    )
+    return ok(call.shapes.plan(plan))
+
+
+@routes.route(
+    "POST",
+    "/customers/{customer_id}/plans/{plan_id}/cancel",
+    roles=OFFICE,
+    body=PlanCancelBody,
+    answers={200: PlanShape},
+)
+def cancel_plan(call: Call[PlanCancelBody]) -> Answer:
+    """End an open plan: what is open is no longer owed, what was paid may become credit."""
+    plan = call.wiring.change_plans.cancel(
+        call.path["customer_id"],
+        call.path["plan_id"],
+        credit_minor=call.amounts.read_or_zero(call.body.credit, "credit"),
+        reason=call.body.reason,
+        actor=call.actor,
+    )
+    return ok(call.shapes.plan(plan))
+
+
+@routes.route(
+    "POST",
+    "/customers/{customer_id}/plans/{plan_id}/write-off",
+    roles=OFFICE,
+    body=PlanWriteOffBody,
+    answers={200: PlanShape},
+)
+def write_off_plan(call: Call[PlanWriteOffBody]) -> Answer:
+    """End an open plan that will never be paid; its device may be unlocked all the same."""
+    plan = call.wiring.change_plans.write_off(
+        call.path["customer_id"],
+        call.path["plan_id"],
+        unlock=call.body.unlock,
+        reason=call.body.reason,
+        actor=call.actor,
+    )
+    return ok(call.shapes.plan(plan))
+
+
+# --- credit -----------------------------------------------------------------------------------
+
+
+@routes.route(
+    "POST",
+    "/customers/{customer_id}/credit/refunds",
+    roles=(Role.OPERATIONS,),
+    body=CreditRefundBody,
+    idempotent=True,
+    key_optional=True,
+    answers={201: EntryShape, 200: EntryShape},
+)
+def refund_credit(call: Call[CreditRefundBody]) -> Answer:
+    """Give credit back by hand; with an Idempotency-Key it is done once."""
+    refund = call.wiring.refund_credit.refund(
+        call.path["customer_id"],
+        call.amounts.read(call.body.amount, "amount"),
+        reason=call.body.reason,
+        key=call.idempotency_key_if_given,
+        actor=call.actor,
+    )
+    shape = call.shapes.credit_refund(refund)
+    if refund.repeated:
         return Answer(200, shape, {"Idempotency-Hit": "true"})
     return created(shape)

@@ -160,6 +160,38 @@ class CustomerPlanBody(PlanTermsBody):
     name: Text | None = None
 
 
+class PlanChangeBody(Model):
+    """New terms of an open plan: a total, or how what is open is to be paid, or both."""
+
+    reason: Reason
+    total: AmountText = None
+    instalments: Annotated[int, Field(le=10**9)] | None = None
+    instalment_amount: AmountText = None
+    every: Every | None = None
+    first_due: Day | None = None
+
+
+class PlanCancelBody(Model):
+    """Why a plan is cancelled, and how much of what was paid on it becomes credit."""
+
+    reason: Reason
+    credit: AmountText = None
+
+
+class PlanWriteOffBody(Model):
+    """Why a plan is written off, and whether its device is unlocked all the same."""
+
+    reason: Reason
+    unlock: bool = False
+
+
+class CreditRefundBody(Model):
+    """Credit that is given back by hand."""
+
+    amount: AmountText
+    reason: Reason
+
+
 class CustomerBody(Model):
     """A customer."""
 
@@ -238,11 +270,18 @@ class RetryBody(Model):
     not_issued: bool = False
 
 
+class RefundBody(Model):
+    """Why money of a held payment is given back; all that bought nothing, or that amount."""
+
+    reason: Reason
+    amount: AmountText = None
+
+
 class ResolveBody(Model):
     """What became of a held payment."""
 
     reason: Reason
-    outcome: Literal["token", "not_issued", "credit", "assign"]
+    outcome: Literal["token", "not_issued", "credit", "assign", "refunded"]
     vend: Id | None = None
     token: Text | None = None
     units: Text | None = None

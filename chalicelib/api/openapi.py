@@ -107,7 +107,10 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     found += [{"name": name, "in": "query", "schema": _named(name)} for name in route.query]
     if route.idempotent:
         key = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}
-        found.append({"name": "Idempotency-Key", "in": "header", "required": True, "schema": key})
+        required = not route.key_optional
+        found.append(
+            {"name": "Idempotency-Key", "in": "header", "required": required, "schema": key}
+        )
     if route.name.startswith("direct_"):
         found += _SIGNATURE
     return found

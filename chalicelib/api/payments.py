@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chalicelib.api.amounts import read_units
-from chalicelib.api.models import ResolveBody, RetryBody
+from chalicelib.api.models import RefundBody, ResolveBody, RetryBody
 from chalicelib.api.parts import part_of
 from chalicelib.api.routes import LIST, STAFF, Answer, Call, Routes, accepted, listed, ok
 from chalicelib.api.shapes import Listed, MessageShape, PaymentShape, message
@@ -23,6 +23,7 @@ _USED_BY_OUTCOME = {
     "not_issued": {"vend"},
     "credit": set[str](),
     "assign": {"serial_number"},
+    "refunded": set[str](),
 }
 _NEEDED_BY_OUTCOME = {"token": "token", "assign": "serial_number"}
 
@@ -111,6 +112,8 @@ def _resolved(call: Call[ResolveBody]) -> Payment:
             return ways.resolve_not_issued(payment_id, actor=actor, reason=reason, vend=body.vend)
         case "credit":
             return ways.resolve_credit(payment_id, actor=actor, reason=reason)
+        case "refunded":
+            return ways.resolve_refunded(payment_id, actor=actor, reason=reason)
         case "assign":
             try:
                 serial_number = normalise_serial(body.serial_number)
@@ -119,6 +122,24 @@ def _resolved(call: Call[ResolveBody]) -> Payment:
             return ways.resolve_assign(
                 payment_id, actor=actor, reason=reason, serial_number=serial_number
             )
+
+
+@routes.route(
+    "POST",
+    "/payments/{payment_id}/refund",
+    roles=OPERATIONS,
+    body=RefundBody,
+    answers={202: PaymentShape},
+)
+def refund(call: Call[RefundBody]) -> Answer:
+    """Give back what a held payment has bought nothing for."""
+    payment = call.wiring.give_back.refund(
+        call.path["payment_id"],
+        actor=call.actor,
+        reason=call.body.reason,
+        amount_minor=call.amounts.read_if_given(call.body.amount, "amount"),
+    )
+    return accepted(call.shapes.payment(payment))
 
 
 def _check_outcome(body: ResolveBody) -> None:

@@ -39,6 +39,8 @@ _STATUSES = {
         "reference_conflict": "Reference conflict",
         "device_has_open_plan": "Device has an open plan",
         "not_held": "Not held",
+        "not_refundable": "Not refundable",
+        "full_refund_only": "Full refund only",
         "version_conflict": "Version conflict",
     },
     413: {"too_large": "Too large"},

@@ -36,6 +36,7 @@ STAFF = tuple(Role)
 """Whoever may log in."""
 
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_KEY_RULE = "1 to 64 of A-Z a-z 0-9 . _ -"
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,21 @@ class Call(Generic[Body]):
         Raises:
             FieldError: there is none, or it is not 1 to 64 of ``A-Z a-z 0-9 . _ -``.
         """
-        key = self.headers.get("idempotency-key", "")
-        if _KEY.fullmatch(key) is None:
-            raise FieldError("Idempotency-Key", "is required: 1 to 64 of A-Z a-z 0-9 . _ -")
+        key = self.idempotency_key_if_given
+        if key is None:
+            raise FieldError("Idempotency-Key", f"is required: {_KEY_RULE}")
+        return key
+
+    @property
+    def idempotency_key_if_given(self) -> str | None:
+        """The caller's own name for this request; ``None`` where it has none.
+
+        Raises:
+            FieldError: it is not 1 to 64 of ``A-Z a-z 0-9 . _ -``.
+        """
+        key = self.headers.get("idempotency-key")
+        if key is not None and _KEY.fullmatch(key) is None:
+            raise FieldError("Idempotency-Key", f"must be {_KEY_RULE}")
         return key
 
 
@@ -156,6 +169,7 @@ class Route:
 
     ``roles`` are who may call it besides an admin, who may call everything; ``public`` routes
     anybody may call, ``signed`` ones check their callers themselves. One of the three is set.
+    ``idempotent`` routes take an ``Idempotency-Key``, and ``key_optional`` ones do without it too.
     ``answers`` maps each status to the shape of its body, for the description of the API.
     ``problem`` reshapes problems for callers that expect more than ours.
     """
@@ -170,6 +184,7 @@ class Route:
     answers: Mapping[int, Any] = field(default_factory=dict)
     query: Sequence[str] = ()
     idempotent: bool = False
+    key_optional: bool = False
     problem: Callable[[Problem], Mapping[str, Any]] = dict
 
     def __post_init__(self) -> None:

@@ -24,11 +24,12 @@ from chalicelib.domain.money import (
     fraction_text,
 )
 from chalicelib.domain.payment import Event, Payment, Token, Vend
-from chalicelib.domain.plan import Instalment, Plan
+from chalicelib.domain.plan import Instalment, Plan, PlanState
 from chalicelib.domain.schedule import overdue_instalments, schedule
 from chalicelib.domain.tariff import Tariff
 from chalicelib.services.accept import Quote, rules_of
 from chalicelib.services.account_view import AccountView
+from chalicelib.services.credit import CreditRefund
 from chalicelib.services.currencies import currency_of
 from chalicelib.services.devices import DeviceView
 from chalicelib.services.ports import (
@@ -238,6 +239,19 @@ class AccountShape(TypedDict):
     debts: Sequence[DebtShape]
     plans: Sequence[PlanShape]
     devices: Sequence[AccountDeviceShape]
+
+
+class EntryShape(TypedDict):
+    """A change of an account that gave money back; ``credit`` is what was left then."""
+
+    customer_id: str
+    account_version: int
+    what: str
+    at: str
+    actor: str
+    reason: str
+    amount: str
+    credit: str
 
 
 class LineShape(TypedDict):
@@ -495,10 +509,12 @@ class Shapes:
         )
 
     def plan(self, plan: Plan) -> PlanShape:
-        """A plan, with its schedule."""
-        late = overdue_instalments(
-            plan, self._moment, self._rules.grace_days, self._rules.time_zone
-        )
+        """A plan, with its schedule. Of one that has ended nothing is overdue."""
+        late: Sequence[Instalment] = ()
+        if plan.state is PlanState.OPEN:
+            late = overdue_instalments(
+                plan, self._moment, self._rules.grace_days, self._rules.time_zone
+            )
         return PlanShape(
             plan_id=plan.plan_id,
             kind=plan.kind.value,
@@ -513,7 +529,7 @@ class Shapes:
             paid=self._amount(plan.paid_minor),
             open=self._amount(plan.open_minor),
             overdue=self._amount(sum(row.open_minor for row in late)),
-            state="paid" if plan.is_paid else "open",
+            state=plan.state.value,
             schedule=[self._instalment(row) for row in schedule(plan, self._rules.time_zone)],
         )
 
@@ -555,6 +571,20 @@ class Shapes:
             debts=[self._debt(debt) for debt in view.debts],
             plans=[self.plan(plan) for plan in view.account.plans],
             devices=[self._account_device(record, view) for record in view.devices],
+        )
+
+    def credit_refund(self, refund: CreditRefund) -> EntryShape:
+        """Credit that was given back."""
+        entry = refund.entry
+        return EntryShape(
+            customer_id=entry.customer_id,
+            account_version=entry.account_version,
+            what=entry.what,
+            at=time_text(entry.at),
+            actor=entry.actor,
+            reason=entry.reason,
+            amount=self._amount(refund.amount_minor),
+            credit=self._amount(refund.credit_minor),
         )
 
     def _debt(self, debt: Debt) -> DebtShape:

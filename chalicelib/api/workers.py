@@ -16,9 +16,12 @@ from chalicelib.domain.errors import MwangaError
 from chalicelib.runtime.log import place_of
 
 if TYPE_CHECKING:
-    from chalice.app import SQSEvent
+    from chalice.app import CloudWatchEvent, SQSEvent
 
     from chalicelib.wiring import Wiring
+
+RECONCILE_SPARE = timedelta(seconds=20)
+"""What is left of the function's time for the part of the proof that is under way."""
 
 Handle = Callable[[Mapping[str, Any]], None]
 
@@ -59,9 +62,30 @@ def send_messages(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
     return _each(event, wiring, handle)
 
 
+def call_provider(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
+    """Ask a provider about each payment, if the function still has the time that it may need."""
+    context: Any = event.context
+
+    def handle(body: Mapping[str, Any]) -> None:
+        left = timedelta(milliseconds=context.get_remaining_time_in_millis())
+        wiring.ask_provider.work(body["payment_id"], wiring.clock.now() + left)
+
+    return _each(event, wiring, handle)
+
+
 def sweep(wiring: Wiring) -> None:
     """One sweep."""
     wiring.sweep.sweep()
+
+
+def reconcile(event: CloudWatchEvent, wiring: Wiring) -> None:
+    """Go on with the proof of the books; the detail ``{"start": "now"}`` starts it at once."""
+    context: Any = event.context
+    left = timedelta(milliseconds=context.get_remaining_time_in_millis())
+    wiring.reconcile.run(
+        wiring.clock.now() + left - RECONCILE_SPARE,
+        start_now=event.detail.get("start") == "now",
+    )
 
 
 def _each(event: SQSEvent, wiring: Wiring, handle: Handle) -> dict[str, Any]:

@@ -10,31 +10,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from fractions import Fraction
-from typing import Any, NoReturn
+from typing import Any
 
 from chalicelib.domain.account import Kind
 from chalicelib.domain.allocation import VendKind, VendRules
-from chalicelib.domain.errors import FieldError
-from chalicelib.domain.money import format_units
-from chalicelib.domain.payment import Vend
-from chalicelib.runtime.one_call import Answer, NoAnswer, NotSent, call, is_base_url
+from chalicelib.manufacturers import credentials, sts
+from chalicelib.manufacturers.answers import ask, fields_of, require_success
+from chalicelib.manufacturers.technical import refuse_unknown
+from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
     Device,
     Manufacturer,
     RecoveryClass,
-    SecretMissing,
     Sold,
     VendOrder,
-    VendorUnreachable,
     VendRefused,
     VendUncertain,
 )
 
 SECRET = "manufacturers/calin"  # noqa: S105 - the name of a secret, not a secret
 SECONDS_MAX = 20
-STEP = Fraction(1, 10)
-"""The vendor accepts one decimal of a kWh."""
 
 MANUFACTURERS = (
     Manufacturer(
@@ -43,7 +38,7 @@ MANUFACTURERS = (
         name="Calin",
         kind=Kind.METER,
         recovery=RecoveryClass.OPAQUE,
-        rules={VendKind.ENERGY: VendRules(step=STEP)},
+        rules={VendKind.ENERGY: VendRules(step=sts.STEP)},
         local=False,
         timeout_seconds=SECONDS_MAX,
     ),
@@ -53,10 +48,7 @@ SOLD = 0
 DEFINITE_REFUSALS = {2: "authentication_failed", 3: "meter_not_found"}
 """The vendor's codes that surely mean that nothing was vended. Every other code is uncertain."""
 
-_TOKEN = re.compile(r"[0-9]{20}")
-_BLANKS_AND_DASHES = re.compile(r"[\s-]+")
 _CODE = re.compile(r"[0-9]{1,9}")
-_AMOUNT = re.compile(r"[0-9]+(\.[0-9])?")
 
 
 def make(key: str, secrets: Callable[[str], Mapping[str, Any]]) -> Calin:
@@ -87,7 +79,7 @@ class Calin:
             VendUncertain: anything else.
             SecretMissing: the credentials are not configured; nothing was asked.
         """
-        amount = _amount(order.vend)
+        kwh = sts.kwh_of(order.vend)
         base_url, user_id, password = self._credentials()
         asked = {
             "user_id": user_id,
@@ -95,18 +87,13 @@ class Calin:
             "meter_id": order.vend.serial_number,
             "token_type": "CreditToken",
         }
-        try:
-            answer = call(
-                "POST",
-                f"{base_url}/tokennew",
-                {"Content-Type": "application/json;charset=utf-8", "Accept": "application/json"},
-                SECONDS_MAX,
-                _with_amount(asked, amount),
-            )
-        except NotSent as unsent:
-            raise VendorUnreachable(str(unsent)) from unsent
-        except NoAnswer as unanswered:
-            raise VendUncertain(str(unanswered)) from unanswered
+        answer = ask(
+            "POST",
+            f"{base_url}/tokennew",
+            {"Content-Type": "application/json;charset=utf-8", "Accept": "application/json"},
+            SECONDS_MAX,
+            sts.with_amount(asked, kwh),
+        )
         return Sold(_token_of(answer))
 
     def look_up(self, order: VendOrder) -> Sold:
@@ -123,10 +110,7 @@ class Calin:
         Raises:
             FieldError: it cannot be a token of this manufacturer.
         """
-        token = _BLANKS_AND_DASHES.sub("", text)
-        if _TOKEN.fullmatch(token) is None:
-            raise FieldError("token", "must be 20 digits")
-        return token
+        return sts.typed_token(text)
 
     def seal(
         self, serial_number: str, technical: Mapping[str, Any]
@@ -136,76 +120,55 @@ class Calin:
         Raises:
             FieldError: there is one all the same.
         """
-        for name in technical:
-            raise FieldError(f"technical.{name[:60]}", "is not known")
+        refuse_unknown(technical)
         return {}, 0
 
     def _credentials(self) -> tuple[str, str, str]:
         """Where the vendor is, and who we are there."""
         content = self._secrets(SECRET)
-        base_url, user_id, password = (
-            content.get(name) for name in ("base_url", "user_id", "password")
+        return (
+            credentials.base_url(content, SECRET),
+            credentials.text(content, "user_id", SECRET),
+            credentials.text(content, "password", SECRET),
         )
-        if not is_base_url(base_url):
-            raise SecretMissing(SECRET)
-        if not all(isinstance(text, str) and text for text in (user_id, password)):
-            raise SecretMissing(SECRET)
-        return str(base_url).rstrip("/"), str(user_id), str(password)
-
-
-def _amount(vend: Vend) -> str:
-    """The kWh as the vendor takes them: a number with at most one decimal, above zero."""
-    if vend.kind is not VendKind.ENERGY or vend.units is None or vend.units <= 0:
-        raise VendRefused("not_offered")
-    amount = format_units(vend.units)
-    if _AMOUNT.fullmatch(amount) is None:
-        raise VendRefused("units_out_of_range")
-    return amount
-
-
-def _with_amount(asked: Mapping[str, str], amount: str) -> bytes:
-    """The request's JSON. The amount goes in as it is written: no float ever holds it."""
-    return f'{json.dumps(asked)[:-1]}, "amount": {amount}}}'.encode()
 
 
 # --- what the answer means --------------------------------------------------------------------
 
 
-def _token_of(answer: Answer) -> str:
-    """The token, if the answer clearly is one."""
-    if not 200 <= answer.status < 300:
-        raise VendUncertain(f"HTTP status {answer.status}")
-    fields = _fields(answer.body)
-    code = _code(fields.get("result_code"))
-    if code in DEFINITE_REFUSALS:
-        raise VendRefused(DEFINITE_REFUSALS[code])
-    if code != SOLD:
-        raise VendUncertain(f"result_code {code}")
-    token = fields.get("result")
-    token = _BLANKS_AND_DASHES.sub("", token) if isinstance(token, str) else ""
-    if _TOKEN.fullmatch(token) is None:
-        raise VendUncertain("success without a token of 20 digits")
-    return token
+def result_code(fields: Mapping[str, Any]) -> int:
+    """The result code, read strictly: a text that is no number must not pass for 0.
 
-
-def _fields(body: bytes) -> Mapping[str, Any]:
-    try:
-        fields = json.loads(body.decode("utf-8"), parse_float=str, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        # The parser's own message would quote the answer, and with it a token.
-        raise VendUncertain("the answer is not JSON") from None
-    if not isinstance(fields, dict):
-        raise VendUncertain("the answer is not a JSON object")
-    return fields
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-def _code(given: object) -> int:
-    """The result code, read strictly: a text that is no number must not pass for 0."""
+    Raises:
+        VendUncertain: there is none.
+    """
+    given = fields.get("result_code")
     text = given if isinstance(given, str) else json.dumps(given)
     if _CODE.fullmatch(text) is None:
         raise VendUncertain("no result_code")
     return int(text)
+
+
+def require_sold(fields: Mapping[str, Any]) -> None:
+    """Go on only where the vendor says that it sold.
+
+    Raises:
+        VendRefused: a code that surely means no.
+        VendUncertain: any other.
+    """
+    code = result_code(fields)
+    if code in DEFINITE_REFUSALS:
+        raise VendRefused(DEFINITE_REFUSALS[code])
+    if code != SOLD:
+        raise VendUncertain(f"result_code {code}")
+
+
+def _token_of(answer: Answer) -> str:
+    """The token, if the answer clearly is one."""
+    require_success(answer)
+    fields = fields_of(answer)
+    require_sold(fields)
+    token = sts.token_of(fields.get("result"))
+    if token is None:
+        raise VendUncertain("success without a token of 20 digits")
+    return token

@@ -17,6 +17,7 @@ from chalicelib.domain.payment import (
     accepted,
     after_refusal,
     messages_due,
+    started,
 )
 from chalicelib.services.ports import (
     Accounts,
@@ -37,6 +38,7 @@ from chalicelib.services.ports import (
 )
 
 WRITES_MAX = 5
+CONFLICT_LENGTH_MAX = 80
 
 
 class ReferenceConflict(MwangaError):
@@ -141,6 +143,37 @@ class Accept:
         self._queue(outcome)
         return outcome
 
+    def start(self, claim: Claim) -> Payment | Refusal:
+        """Check a payment that we are to start; store it as ``pending`` before anybody is asked.
+
+        A refusal is not stored: nobody but the caller knows of it, and the caller is told.
+
+        Raises:
+            ReferenceConflict: the id is taken.
+            TryAgain, OutcomeUnknown: not stored, or not known to be: start nothing.
+        """
+        judgement = self._judge(claim, before_money=True)
+        if judgement.refusal is not None:
+            self._journal.count("Refused", channel=claim.channel, reason=judgement.refusal.value)
+            return judgement.refusal
+        now = self._clock.now()
+        payment = started(
+            claim,
+            moment=now,
+            received_at=now,
+            customer_id=judgement.device.customer_id if judgement.device else None,
+        )
+        self._settings_store.fix_money()
+        try:
+            self._payments.create(payment)
+        except AlreadyThere as taken:
+            raise ReferenceConflict("this reference was used before") from taken
+        self._journal.event(
+            "payment_started", payment_id=payment.payment_id, channel=payment.channel
+        )
+        self._journal.count("Started", channel=payment.channel)
+        return payment
+
     def quote(self, claim: Claim) -> Quote | Refusal:
         """The split and the tokens that the payment would bring now, or why it is refused."""
         judgement = self._judge(claim, before_money=True)
@@ -241,21 +274,8 @@ class Accept:
         raise ReferenceConflict("this reference was used with another serial, amount or currency")
 
     def _record_conflict(self, existing: Payment, other: Payment) -> None:
-        """Note the difference once per claim on the payment that holds the id, and alarm."""
-        self._journal.event("reference_conflict", payment_id=existing.payment_id)
-        self._journal.count("ReferenceConflicts", channel=existing.channel)
-        said = f"{other.serial_number} {other.amount_minor} {other.currency}"[:80]
-        for _ in range(WRITES_MAX):
-            if any(e.what == "reference_conflict" and e.reason == said for e in existing.events):
-                return
-            noted = existing.with_event(self._clock.now(), "reference_conflict", reason=said)
-            if noted is existing:
-                return
-            try:
-                self._payments.save(noted)
-                return
-            except VersionConflict:
-                existing = self._payments.get(existing.payment_id) or existing
+        said = f"{other.serial_number} {other.amount_minor} {other.currency}"
+        record_conflict(self._payments, existing, said, self._clock, self._journal)
 
     def _queue(self, outcome: Accepted) -> None:
         """Queue what needs work. A failure is harmless: the sweeper finds the payment."""
@@ -281,6 +301,26 @@ class Accept:
             self._journal.count("Refused", channel=payment.channel, reason=payment.reason or "")
         else:
             self._journal.count("Accepted", channel=payment.channel)
+
+
+def record_conflict(
+    payments: Payments, existing: Payment, said: str, clock: Clock, journal: Journal
+) -> None:
+    """Note on the payment that holds the id what another report says; once per report. Alarm."""
+    journal.event("reference_conflict", payment_id=existing.payment_id)
+    journal.count("ReferenceConflicts", channel=existing.channel)
+    said = said[:CONFLICT_LENGTH_MAX]
+    for _ in range(WRITES_MAX):
+        if any(e.what == "reference_conflict" and e.reason == said for e in existing.events):
+            return
+        noted = existing.with_event(clock.now(), "reference_conflict", reason=said)
+        if noted is existing:
+            return
+        try:
+            payments.save(noted)
+            return
+        except VersionConflict:
+            existing = payments.get(existing.payment_id) or existing
 
 
 def _follows_refusal(outcome: Accepted) -> bool:

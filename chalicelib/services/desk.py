@@ -9,7 +9,17 @@ from typing import Any
 from chalicelib.domain.errors import Refusal
 from chalicelib.domain.payment import Claim, Payment
 from chalicelib.services.accept import Accept, Accepted, Quote
-from chalicelib.services.ports import Catalogue, Clock, Journal, Payments, Settings
+from chalicelib.services.collect import Collect
+from chalicelib.services.ports import (
+    Catalogue,
+    Clock,
+    Journal,
+    Paid,
+    Payments,
+    RefundTaken,
+    Settings,
+)
+from chalicelib.services.refund import GiveBack
 
 Secrets = Callable[[str], Mapping[str, Any]]
 """Reads a secret by its plain name; raises ``SecretMissing``."""
@@ -22,6 +32,8 @@ class Desk:
         self,
         *,
         accept: Accept,
+        collect: Collect,
+        give_back: GiveBack,
         payments: Payments,
         catalogue: Catalogue,
         secrets: Secrets,
@@ -29,6 +41,8 @@ class Desk:
         journal: Journal,
     ) -> None:
         self._accept = accept
+        self._collect = collect
+        self._give_back = give_back
         self._payments = payments
         self._catalogue = catalogue
         self._secrets = secrets
@@ -51,6 +65,22 @@ class Desk:
     def quote(self, claim: Claim) -> Quote | Refusal:
         """See ``Accept.quote``."""
         return self._accept.quote(claim)
+
+    def start(self, claim: Claim) -> Payment | Refusal:
+        """See ``Accept.start``."""
+        return self._accept.start(claim)
+
+    def not_started(self, payment: Payment, reason: str) -> None:
+        """See ``Collect.not_started``."""
+        self._collect.not_started(payment, reason)
+
+    def paid(self, payment_id: str, paid: Paid) -> Payment:
+        """See ``Collect.paid``."""
+        return self._collect.paid(payment_id, paid)
+
+    def refund_told(self, payment_id: str, amount_minor: int, told: RefundTaken | str) -> None:
+        """See ``GiveBack.told``."""
+        self._give_back.told(payment_id, amount_minor, told)
 
     def payment(self, payment_id: str) -> Payment | None:
         """The payment as it stands."""

@@ -20,6 +20,7 @@ from chalicelib.services.accept import rules_of, tariff_ids_of
 from chalicelib.services.entries import Act, entry_of
 from chalicelib.services.jitter import jitter_seconds
 from chalicelib.services.ports import (
+    AccountChange,
     Accounts,
     Catalogue,
     Clock,
@@ -35,8 +36,9 @@ from chalicelib.services.ports import (
 )
 
 WRITES_MAX = 6
-COUNT = "count"
-"""Under this name the token counter of a device that nobody owns stands in its ``technical``."""
+COUNT, PAID_UNTIL, UNLOCKED = "count", "paid_until", "unlocked"
+"""Under these names stands, in the ``technical`` of a device that nobody owns, what goes with it
+into the account of its next owner."""
 
 
 class DeviceNotFound(MwangaError):
@@ -47,20 +49,33 @@ class DeviceNotFound(MwangaError):
 
 @dataclass(frozen=True, slots=True)
 class DeviceView:
-    """A device as people see it: with its last plan, and until when its time is paid."""
+    """A device as people see it: with its last plan, and until when its time is paid.
+
+    ``unlocked``: it runs for good, whether or not its present owner had a plan for it.
+    """
 
     device: Device
     plan: Plan | None = None
     paid_until: datetime | None = None
+    unlocked: bool = False
 
     @property
     def state(self) -> DeviceState:
-        """How it stands. A device whose last plan is paid off is unlocked."""
+        """How it stands."""
         if self.device.customer_id is None:
             return DeviceState.UNASSIGNED
-        if self.plan is not None and self.plan.is_paid:
+        if self.unlocked:
             return DeviceState.UNLOCKED
         return self.device.state
+
+
+@dataclass(frozen=True, slots=True)
+class _Belongings:
+    """What belongs to a device, whoever owns it: its token counter, and until when it runs."""
+
+    counter: int | None = None
+    paid_until: datetime | None = None
+    unlocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +140,9 @@ class KeepDevices:
         account = self._accounts.get(device.customer_id) if device.customer_id else None
         record = account.device(device.serial_number) if account else None
         if account is None or record is None:
-            return DeviceView(device)
-        return DeviceView(device, self._last_plan(account, record), record.paid_until)
+            return DeviceView(device, paid_until=_belongings_by_itself(device).paid_until)
+        plan = self._last_plan(account, record)
+        return DeviceView(device, plan, record.paid_until, record.unlocked)
 
     def _last_plan(self, account: Account, record: DeviceAccount) -> Plan | None:
         if record.plan_id is None:
@@ -161,8 +177,10 @@ class KeepDevices:
             entered = count if module.manufacturer.local else None
             keep = COUNT not in technical
             if device.customer_id is None:
-                kept = device.technical.get(COUNT, entered) if keep else entered
-                return self._registry.update_device(_with_count(after, kept))
+                own = _belongings_by_itself(device)
+                counter = own.counter if keep and own.counter is not None else entered
+                after = _with_belongings(after, replace(own, counter=counter))
+                return self._registry.update_device(after)
             self._write_counter(after, device.customer_id, entered, actor, keep=keep)
             return after
 
@@ -239,9 +257,9 @@ class KeepDevices:
         """Give the device to another customer, or to nobody.
 
         Unpaid fees stay with the old owner, and a meter's carry becomes the old owner's credit
-        (what is less than a minor unit stays with them, uncredited). It leaves one account and
-        enters the other in two steps; should the second fail, nobody owns it, and the same
-        request completes it.
+        (what is less than a minor unit stays with them, uncredited). The token counter goes with
+        the device, and so does the time that it still runs. It leaves one account and enters the
+        other in one step.
 
         Raises:
             DeviceNotFound, DeviceHasOpenPlan: see there.
@@ -255,24 +273,49 @@ class KeepDevices:
 
         def change() -> Device:
             device = self.get(serial_number)
-            if device.customer_id == customer_id:
+            owner_id = device.customer_id
+            if customer_id is None:
+                return device if owner_id is None else self._give_up(device, owner_id, act)
+            if owner_id is None:
+                return self._take_up(device, customer_id, act)
+            if owner_id == customer_id:
                 return device
-            if customer_id is not None:
-                self._entered(device, customer_id, act.at)  # or nobody would own it in the end
-            if device.customer_id is not None:
-                device = self._release(device, device.customer_id, act)
-            return device if customer_id is None else self._take(device, customer_id, act)
+            return self._hand_over(device, owner_id, customer_id, act)
 
         device = self._insist(serial_number, change)
         self._note("owner_changed", device, actor)
         return self.view_of(device)
 
-    def _release(self, device: Device, customer_id: str, act: Act) -> Device:
-        account, record = self._record(device, customer_id)
+    def _give_up(self, device: Device, owner_id: str, act: Act) -> Device:
+        """From its owner to nobody: what belongs to it stands with itself."""
+        release, belongings = self._release(device, owner_id, act)
+        after = _with_belongings(replace(device, customer_id=None), belongings)
+        self._accounts.change(release.account, release.entry, device=after)
+        return replace(after, revision=after.revision + 1)
+
+    def _take_up(self, device: Device, customer_id: str, act: Act) -> Device:
+        """From nobody to an owner."""
+        taking = self._taking(device, customer_id, _belongings_by_itself(device), act)
+        after = _without_belongings(replace(device, customer_id=customer_id))
+        self._accounts.change(taking.account, taking.entry, device=after)
+        return after
+
+    def _hand_over(self, device: Device, owner_id: str, customer_id: str, act: Act) -> Device:
+        """From one owner to another, both accounts at once."""
+        release, belongings = self._release(device, owner_id, act)
+        taking = self._taking(device, customer_id, belongings, act)
+        after = replace(device, customer_id=customer_id)
+        self._accounts.change_both(release, taking, after)
+        return after
+
+    def _release(
+        self, device: Device, owner_id: str, act: Act
+    ) -> tuple[AccountChange, _Belongings]:
+        """The owner's account without the device, and what belongs to the device."""
+        account, record = self._record(device, owner_id)
         if account.plan_of(device.serial_number) is not None:
             raise DeviceHasOpenPlan("its plan must end before it changes hands")
         release = self._released(account, record, act.at)
-        after = _with_count(replace(device, customer_id=None), record.counter)
         entry = entry_of(
             act,
             release.account,
@@ -282,8 +325,8 @@ class KeepDevices:
             dropped=release.dropped,
             serial_number=device.serial_number,
         )
-        self._accounts.change(release.account, entry, device=after)
-        return replace(after, revision=after.revision + 1)
+        belongings = _Belongings(record.counter, record.paid_until, record.unlocked)
+        return AccountChange(release.account, entry), belongings
 
     def _released(self, account: Account, record: DeviceAccount, at: datetime) -> _Release:
         """The account without the device; its record stays behind for what is not settled on it:
@@ -308,18 +351,15 @@ class KeepDevices:
         tariffs = self._catalogue.tariffs(tariff_ids_of(account))
         return bool(owed_fees(record, tariffs, local_day(at, time_zone), time_zone))
 
-    def _take(self, device: Device, customer_id: str, act: Act) -> Device:
-        account = self._entered(device, customer_id, act.at)
-        technical = {name: value for name, value in device.technical.items() if name != COUNT}
-        after = replace(device, customer_id=customer_id, technical=technical)
-        entry = entry_of(act, account, "device_taken", serial_number=device.serial_number)
-        self._accounts.change(account, entry, device=after)
-        return after
-
-    def _entered(self, device: Device, customer_id: str, at: datetime) -> Account:
+    def _taking(
+        self, device: Device, customer_id: str, belongings: _Belongings, act: Act
+    ) -> AccountChange:
         """The new owner's account with the device in it; one that is full cannot take it."""
         account = self._accounts.get(customer_id) or Account(customer_id)
-        return account.with_device(_taken(device, account, at)).next_version()
+        record = _taken(device, account, belongings, act.at)
+        account = account.with_device(record).next_version()
+        entry = entry_of(act, account, "device_taken", serial_number=device.serial_number)
+        return AccountChange(account, entry)
 
     # --- what all changes share ---------------------------------------------------------------
 
@@ -344,11 +384,33 @@ class KeepDevices:
         self._journal.event(what, serial_number=device.serial_number, actor=actor)
 
 
-def _with_count(device: Device, count: int | None) -> Device:
-    """The device with its counter in its own item, where it has one."""
-    if count is None:
-        return device
-    return replace(device, technical={**device.technical, COUNT: count})
+def _belongings_by_itself(device: Device) -> _Belongings:
+    """What belongs to a device that nobody owns, as it stands with itself."""
+    paid_until = device.technical.get(PAID_UNTIL)
+    return _Belongings(
+        counter=device.technical.get(COUNT),
+        paid_until=datetime.fromisoformat(paid_until) if paid_until else None,
+        unlocked=device.technical.get(UNLOCKED, False),
+    )
+
+
+def _with_belongings(device: Device, own: _Belongings) -> Device:
+    """The device with what belongs to it in its own item, as far as there is any."""
+    technical = dict(device.technical)
+    if own.counter is not None:
+        technical[COUNT] = own.counter
+    if own.paid_until is not None:
+        technical[PAID_UNTIL] = own.paid_until.isoformat()
+    if own.unlocked:
+        technical[UNLOCKED] = True
+    return replace(device, technical=technical)
+
+
+def _without_belongings(device: Device) -> Device:
+    """The device without what its owner's account says of it from now on."""
+    own = (COUNT, PAID_UNTIL, UNLOCKED)
+    kept = {name: value for name, value in device.technical.items() if name not in own}
+    return replace(device, technical=kept)
 
 
 def _ended(tenures: tuple[Tenure, ...], at: datetime) -> tuple[Tenure, ...]:
@@ -356,11 +418,20 @@ def _ended(tenures: tuple[Tenure, ...], at: datetime) -> tuple[Tenure, ...]:
     return tuple(t if t.until is not None else replace(t, until=at) for t in tenures)
 
 
-def _taken(device: Device, account: Account, at: datetime) -> DeviceAccount:
+def _taken(
+    device: Device, account: Account, belongings: _Belongings, at: datetime
+) -> DeviceAccount:
     """The device's record with its new owner; one whose fees were left behind is taken up."""
     before = account.device(device.serial_number)
     record = before or DeviceAccount(device.serial_number, device.kind)
     tenures = record.tenures
     if device.tariff_id is not None:
         tenures = (*tenures, Tenure(device.tariff_id, at))
-    return replace(record, owned=True, tenures=tenures, counter=device.technical.get(COUNT))
+    return replace(
+        record,
+        owned=True,
+        tenures=tenures,
+        counter=belongings.counter,
+        paid_until=belongings.paid_until,
+        unlocked=belongings.unlocked,
+    )

@@ -13,7 +13,7 @@ from typing import Any
 
 from chalicelib.domain.account import Account
 from chalicelib.domain.allocation import Line, LineKind
-from chalicelib.domain.books import CarryChange, OpenedPlan, Posting
+from chalicelib.domain.books import CarryChange, ChangedPlan, OpenedPlan, Posting
 from chalicelib.domain.money import parse_fraction
 from chalicelib.domain.plan import Plan
 from chalicelib.services.ports import Entry
@@ -34,6 +34,8 @@ def entry_of(
     what: str,
     *,
     opened: Plan | None = None,
+    changed: Plan | None = None,
+    closed: Sequence[str] = (),
     lines: Sequence[Line] = (),
     carries: Sequence[CarryChange] = (),
     dropped: Sequence[str] = (),
@@ -41,12 +43,16 @@ def entry_of(
 ) -> Entry:
     """The entry that made this version of the account.
 
-    ``opened``, ``lines``, ``carries`` and ``dropped`` are what the books post; ``told`` is for
-    people.
+    ``opened``, ``changed``, ``closed``, ``lines``, ``carries`` and ``dropped`` are what the books
+    post; ``told`` is for people.
     """
     changes: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     if opened is not None:
-        changes["opened"] = _opened(opened)
+        changes["opened"] = _terms(opened)
+    if changed is not None:
+        changes["changed"] = _terms(changed)
+    if closed:
+        changes["closed"] = list(closed)
     if lines:
         changes["lines"] = [_line(line) for line in lines]
     if carries:
@@ -69,7 +75,7 @@ def entry_of(
 def posting_of(entry: Entry) -> Posting:
     """What the entry posted, as it was stored."""
     changes = entry.changes
-    opened = changes.get("opened")
+    opened, changed = changes.get("opened"), changes.get("changed")
     return Posting(
         source=f"{entry.what} {entry.account_version}",
         version=entry.account_version,
@@ -82,12 +88,14 @@ def posting_of(entry: Entry) -> Posting:
             for carry in changes.get("carries", ())
         ),
         opened=(_opened_plan(opened),) if opened else (),
+        changed=(ChangedPlan(changed["plan_id"], changed["total_minor"]),) if changed else (),
+        closed=tuple(changes.get("closed", ())),
         dropped=tuple(changes.get("dropped", ())),
     )
 
 
-def _opened(plan: Plan) -> Mapping[str, Any]:
-    """The sale's terms."""
+def _terms(plan: Plan) -> Mapping[str, Any]:
+    """The terms of a sale, or the new ones of a plan."""
     return {
         "plan_id": plan.plan_id,
         "serial_number": plan.serial_number,

@@ -1,4 +1,4 @@
-"""What follows from a payment as it stands: its open vends, and the SMS that are due.
+"""What follows from a payment as it stands: open vends, calls to its provider, SMS that are due.
 
 Whoever has changed a payment queues this after the write, and so does whoever finds that the
 write was made before: a message that comes twice finds its work done and ends without effect.
@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from chalicelib.domain.payment import Payment, Vend, VendState, messages_due, unfinished
+from chalicelib.domain.payment import (
+    Payment,
+    RefundState,
+    Status,
+    Vend,
+    VendState,
+    messages_due,
+    open_refund,
+    unfinished,
+)
 from chalicelib.services.ports import Queues
 
 DELAY_SECONDS_MAX = 900
@@ -16,23 +25,32 @@ AFTER_LEASE = timedelta(seconds=1)
 
 
 def queue_what_follows(queues: Queues, payment: Payment, now: datetime) -> None:
-    """Queue every open vend and every SMS that is due. Repeating it has no further effect.
+    """Queue every open vend, every call to the provider and every SMS that is due.
+
+    Repeating it has no further effect.
 
     Raises:
         QueueUnavailable: a part of it may be queued; all of it is to be queued again.
     """
     for vend in unfinished(payment.vends):
         queue_vend(queues, payment.payment_id, vend, now)
+    queue_provider_call(queues, payment, now)
     for number in messages_due(payment):
         queues.message(payment.payment_id, number, payment.customer_id)
 
 
-def queue_vend(queues: Queues, payment_id: str, vend: Vend, now: datetime) -> None:
+def queue_vend(
+    queues: Queues,
+    payment_id: str,
+    vend: Vend,
+    now: datetime,
+    not_before: datetime | None = None,
+) -> None:
     """Queue an open vend for when there is something to do about it.
 
-    One that was refused for the time being waits for its next try, so that an outage is not met
-    with all tries at once. One whose call is running is looked at when its lease is over; that
-    message names the running attempt, so that it can never start another.
+    One in trouble waits for its next try or look, so that an outage is not met with all tries at
+    once. One whose call is running is looked at when its lease is over; that message names the
+    running attempt, so that it can never start another.
 
     Raises:
         QueueUnavailable: see there.
@@ -40,6 +58,34 @@ def queue_vend(queues: Queues, payment_id: str, vend: Vend, now: datetime) -> No
     attempt, at = vend.attempts + 1, vend.retry_at
     if vend.state is VendState.CALLING:
         attempt, at = vend.attempts, vend.lease_until and vend.lease_until + AFTER_LEASE
-    wait = (at or now) - now
-    seconds = max(0, min(-(-wait // timedelta(seconds=1)), DELAY_SECONDS_MAX))
+    seconds = _seconds_until(max(at or now, not_before or now), now)
     queues.vend(payment_id, vend.number, attempt, vend.manufacturer, seconds)
+
+
+def queue_provider_call(queues: Queues, payment: Payment, now: datetime) -> None:
+    """Queue a payment about which its provider must be asked, for when it is time to.
+
+    A checkout that nobody has paid yet is verified; a refund that is due, or under way, is asked
+    for or looked up.
+
+    Raises:
+        QueueUnavailable: see there.
+    """
+    refund = open_refund(payment)
+    if payment.status is Status.PENDING:
+        at = now
+    elif payment.status is Status.REFUND_DUE:
+        at = payment.refund_at or now
+    elif refund is not None and payment.status is Status.REFUNDING:
+        at = refund.retry_at or now
+        if refund.state is RefundState.CALLING and refund.lease_until is not None:
+            at = refund.lease_until + AFTER_LEASE
+    else:
+        return
+    if at - now <= timedelta(seconds=DELAY_SECONDS_MAX):  # else the sweeper comes back to it
+        queues.provider_call(payment.payment_id, _seconds_until(at, now))
+
+
+def _seconds_until(at: datetime, now: datetime) -> int:
+    """Whole seconds from now on, as many as a queue can wait at most."""
+    return max(0, min(-(-(at - now) // timedelta(seconds=1)), DELAY_SECONDS_MAX))

@@ -12,9 +12,8 @@ from datetime import datetime
 from fractions import Fraction
 
 from chalicelib.domain.account import Account, DeviceAccount, Kind
-from chalicelib.domain.allocation import VendKind
 from chalicelib.domain.errors import DeviceHasOpenPlan, FieldError, MwangaError, Refusal, Refused
-from chalicelib.domain.payment import Vend, VendState
+from chalicelib.domain.payment import Payment
 from chalicelib.domain.plan import Plan, Terms, make_plan
 from chalicelib.services.accept import ReferenceConflict
 from chalicelib.services.devices import DeviceNotFound
@@ -33,11 +32,9 @@ from chalicelib.services.ports import (
     Journal,
     Manufacturers,
     Registry,
-    VendRefused,
     VersionConflict,
-    issues_tokens,
 )
-from chalicelib.services.settle import issue_token
+from chalicelib.services.unlock import Unlock
 
 WRITES_MAX = 6
 """How often a sale that lost a race is made anew before the caller is told to come back."""
@@ -61,13 +58,18 @@ class Sale:
 class DeviceSale:
     """The account with a device's new plan in it.
 
-    A plan that was paid in full before ends at once: it is in ``ended_plans``, and
-    ``unlock_token`` is what the customer types in.
+    A plan that was paid in full before ends at once: it is in ``ended_plans``, and ``payment``
+    is the payment of nothing that carries the unlock of the device.
     """
 
     account: Account
     ended_plans: tuple[Plan, ...] = ()
-    unlock_token: str | None = None
+    payment: Payment | None = None
+
+    @property
+    def vend(self) -> str | None:
+        """What the entry calls the unlock: the id of the payment that carries it."""
+        return self.payment.payment_id if self.payment else None
 
 
 class SellPlans:
@@ -82,6 +84,7 @@ class SellPlans:
         appliances: Appliances,
         registry: Registry,
         manufacturers: Manufacturers,
+        unlock: Unlock,
         clock: Clock,
         journal: Journal,
         pause: Callable[[float], None] = time.sleep,
@@ -92,6 +95,7 @@ class SellPlans:
         self._appliances = appliances
         self._registry = registry
         self._manufacturers = manufacturers
+        self._unlock = unlock
         self._clock = clock
         self._journal = journal
         self._pause = pause
@@ -190,9 +194,10 @@ class SellPlans:
         Raises:
             DeviceNotFound, DeviceHasOpenPlan: see there.
             Refused: nobody owns it (``device_unassigned``).
-            FieldError: it is a meter; or it was paid already and cannot be unlocked from here.
+            FieldError: it is a meter; or it was paid already and there can be no unlock token.
             InvalidPlan, AccountFull: as for an appliance.
-            VersionConflict, TryAgain, OutcomeUnknown: as for an appliance.
+            VersionConflict, TryAgain, OutcomeUnknown, QueueUnavailable, SecretMissing: not sold,
+                or not known to be: look at the device before selling it again.
         """
         for round_number in range(WRITES_MAX):
             device = self._devices.get(serial_number)
@@ -216,13 +221,18 @@ class SellPlans:
         if account.plan_of(device.serial_number) is not None:
             raise DeviceHasOpenPlan("its plan must end before it is sold again")
         plan = device_plan(terms, device, self._name_of_device(device), self._clock.now())
-        sale = with_device_plan(account.next_version(), record, device, plan, self._manufacturers)
+        sale = with_device_plan(account.next_version(), record, device, plan, self._unlock)
         act = Act(actor, plan.sold_at, "sale of a device")
-        entry = entry_of(
-            act, sale.account, "plan_sold", opened=plan, unlock_token=sale.unlock_token
-        )
-        # The device is written too, unchanged: were it changing hands, one of the two would fail.
-        self._accounts.change(sale.account, entry, device=device, ended_plans=sale.ended_plans)
+        entry = entry_of(act, sale.account, "plan_sold", opened=plan, vend=sale.vend)
+        with self._unlock.following(sale.payment):
+            # The device is written too, unchanged: were it changing hands, one of them would fail.
+            self._accounts.change(
+                sale.account,
+                entry,
+                device=device,
+                ended_plans=sale.ended_plans,
+                new_payment=sale.payment,
+            )
         self._note(plan, sale.account, actor)
         return plan
 
@@ -274,43 +284,24 @@ def with_device_plan(
     record: DeviceAccount,
     device: Device,
     plan: Plan,
-    manufacturers: Manufacturers,
+    unlock: Unlock,
 ) -> DeviceSale:
     """Put a device's plan into its owner's account, and into the device's record there.
 
-    A plan that was already paid in full unlocks the device at once: its token is computed here,
-    as in a settlement, and the counter moves on with it.
+    A plan that was already paid in full unlocks the device at once; any other locks it again,
+    until it is paid off.
 
     Raises:
         AccountFull: one open plan too many.
-        FieldError: on ``already_paid``: the device is paid off, and cannot be unlocked from here.
+        FieldError: on ``already_paid``: the device is paid off, and there can be no unlock token.
+        SecretMissing: the device's key cannot be opened now.
     """
-    sold = replace(record, plan_id=plan.plan_id, carry_days=Fraction(0))
+    sold = replace(record, plan_id=plan.plan_id, carry_days=Fraction(0), unlocked=False)
     account = account.with_device(sold)
     if not plan.is_paid:
         return DeviceSale(account.with_plan(plan))
-    token, account = _unlocked(account, device, manufacturers)
-    return DeviceSale(account, (plan,), token)
-
-
-def _unlocked(
-    account: Account, device: Device, manufacturers: Manufacturers
-) -> tuple[str | None, Account]:
-    issuer = manufacturers.get(device.manufacturer)
-    if not issues_tokens(issuer):
-        raise FieldError("already_paid", "such a device cannot be unlocked without a payment")
-    unlock = Vend(
-        number=1,
-        serial_number=device.serial_number,
-        manufacturer=device.manufacturer,
-        kind=VendKind.UNLOCK,
-        state=VendState.INTENDED,
-    )
-    try:
-        _, token, account = issue_token(issuer, device, unlock, account)
-    except VendRefused as refused:
-        raise FieldError("already_paid", f"the device cannot be unlocked: {refused.code}") from None
-    return token.value, account
+    unlocked = unlock.unlocked(account, device, "already_paid")
+    return DeviceSale(unlocked.account, (plan,), unlocked.payment)
 
 
 def _hash(terms: Terms, appliance_id: int | None, name: str | None) -> str:

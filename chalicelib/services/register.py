@@ -43,6 +43,7 @@ from chalicelib.services.ports import (
     TryAgain,
     Vendor,
 )
+from chalicelib.services.unlock import Unlock
 
 WRITES_MAX = 6
 REGISTERED_ON_MIN = date(2000, 1, 1)
@@ -98,6 +99,7 @@ class Register:
         registry: Registry,
         catalogue: Catalogue,
         manufacturers: Manufacturers,
+        unlock: Unlock,
         clock: Clock,
         journal: Journal,
         pause: Callable[[float], None] = time.sleep,
@@ -113,6 +115,7 @@ class Register:
         self._registry = registry
         self._catalogue = catalogue
         self._manufacturers = manufacturers
+        self._unlock = unlock
         self._clock = clock
         self._journal = journal
         self._pause = pause
@@ -134,8 +137,8 @@ class Register:
                 the device belongs to somebody else.
             AccountFull: the customer has too many devices or open plans.
             SecretMissing: the device's key cannot be sealed now.
-            TryAgain, OutcomeUnknown: not registered, or not known to be: the same request may be
-                sent again.
+            TryAgain, OutcomeUnknown, QueueUnavailable: not registered, or not known to be: the
+                same request may be sent again.
         """
         with below("device"):
             serial_number = normalise_serial(new.serial_number)
@@ -156,7 +159,8 @@ class Register:
                 act = Act(actor, self._clock.now(), "registration")
                 made = self._made(customer, is_new, device, counter, new, moment, act)
             try:
-                self._registry.register(made)
+                with self._unlock.following(made.payment):
+                    self._registry.register(made)
             except ConditionFailed:  # somebody was faster: look again at what there is
                 self._pause(jitter_seconds(round_number))
                 continue
@@ -254,16 +258,24 @@ class Register:
         plan = self._plan(device, new, moment)
         record = DeviceAccount(serial_number, device.kind, counter=counter)
         with below("plan"):
-            sale = with_device_plan(account, record, device, plan, self._manufacturers)
+            sale = with_device_plan(account, record, device, plan, self._unlock)
         entry = entry_of(
             act,
             sale.account,
             "registered",
             opened=plan,
             serial_number=serial_number,
-            unlock_token=sale.unlock_token,
+            vend=sale.vend,
         )
-        return Registration(customer, new_customer, device, sale.account, entry, sale.ended_plans)
+        return Registration(
+            customer,
+            new_customer,
+            device,
+            sale.account,
+            entry,
+            sale.ended_plans,
+            payment=sale.payment,
+        )
 
     def _day_and_moment(self, registered_on: date | None) -> tuple[date, datetime]:
         """The day of the registration, and the moment at which fees and plan begin."""

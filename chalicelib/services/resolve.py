@@ -1,28 +1,34 @@
-"""Resolve: what a person does with a held payment: try again, or say what became of it."""
+"""Resolve: what a person does with a held payment: try again, or say what became of it.
+
+What stands in doubt is a vend or, after it began, a refund. Giving money back is in ``refund``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
-from math import floor
 
 from chalicelib.domain.account import Account
-from chalicelib.domain.allocation import Line, LineKind, VendKind
 from chalicelib.domain.errors import FieldError, MwangaError
 from chalicelib.domain.payment import (
     RECEIPT,
     Payment,
+    Refund,
+    RefundState,
     Status,
     Vend,
     VendState,
     messages_due,
+    open_refund,
+    refund_answered,
     released,
+    standing,
     vend_again,
     vend_done,
     vend_void,
-    with_lines,
 )
+from chalicelib.domain.reversal import NotReversible, credited, reversed_into_credit
 from chalicelib.services.follow_up import queue_what_follows
 from chalicelib.services.ports import (
     Accounts,
@@ -31,6 +37,7 @@ from chalicelib.services.ports import (
     Journal,
     Manufacturers,
     Payments,
+    Providers,
     Queues,
     QueueUnavailable,
     RecoveryClass,
@@ -41,6 +48,7 @@ from chalicelib.services.ports import (
 
 WRITES_MAX = 8
 FOLLOW_UP_SECONDS = 30
+_WAITING = frozenset({Status.HELD, Status.REFUND_DUE})
 TROUBLED = frozenset({VendState.UNCERTAIN, VendState.REFUSED, VendState.VOID})
 
 
@@ -51,7 +59,7 @@ class PaymentNotFound(MwangaError):
 
 
 class NotHeld(MwangaError):
-    """Only a held payment can be retried or resolved."""
+    """Only a payment that waits for a person can be retried, resolved or given back."""
 
     code = "not_held"
 
@@ -66,6 +74,7 @@ class Resolve:
         accounts: Accounts,
         devices: Devices,
         manufacturers: Manufacturers,
+        providers: Providers,
         queues: Queues,
         clock: Clock,
         journal: Journal,
@@ -74,6 +83,7 @@ class Resolve:
         self._accounts = accounts
         self._devices = devices
         self._manufacturers = manufacturers
+        self._providers = providers
         self._queues = queues
         self._clock = clock
         self._journal = journal
@@ -89,10 +99,12 @@ class Resolve:
         vend: int | None = None,
         not_issued: bool = False,
     ) -> Payment:
-        """Let the payment go on: settle it, or take its troubled vends up again.
+        """Let the payment go on: settle it, or take its troubled vends or refund up again.
 
         A refused vend is called again. In the place of a void one, and of an uncertain one of
-        which the person says that nothing was issued, there is a new vend of the same intent.
+        which the person says that nothing was issued, there is a new vend of the same intent. An
+        uncertain one of which nothing is said is called or looked up once more, where its
+        manufacturer allows that. A refund goes the same ways.
 
         Raises:
             PaymentNotFound, NotHeld: see there.
@@ -100,6 +112,9 @@ class Resolve:
         """
 
         def change(payment: Payment) -> Payment:
+            refund = open_refund(payment)
+            if refund is not None:
+                return self._refund_taken_up_again(payment, refund, not_issued)
             if payment.settled_at is None:
                 return released(self._judged_anew(payment), self._clock.now())
             for troubled in _chosen(payment, vend):
@@ -137,36 +152,56 @@ class Resolve:
     def resolve_not_issued(
         self, payment_id: str, *, actor: str, reason: str, vend: int | None = None
     ) -> Payment:
-        """The vend issued nothing and never will: it is void. The payment stays held."""
+        """The vend issued nothing and never will: it is void. The payment stays held.
+
+        Of a refund in doubt: it was not made. It stays refused until it is asked for again, or
+        its money goes another way.
+        """
 
         def change(payment: Payment) -> Payment:
+            now = self._clock.now()
+            refund = open_refund(payment)
+            if refund is not None:
+                return refund_answered(payment, refund.number, RefundState.REFUSED, now)
             states = {VendState.UNCERTAIN, VendState.REFUSED}
             chosen = _the_one(payment, vend, states)
-            return vend_void(payment, chosen.number, self._clock.now())
+            return vend_void(payment, chosen.number, now)
 
         return self._write(payment_id, "resolved_not_issued", actor, reason, change)
+
+    def resolve_refunded(self, payment_id: str, *, actor: str, reason: str) -> Payment:
+        """The refund in doubt was made: the provider's console shows it.
+
+        Raises:
+            PaymentNotFound, NotHeld: see there.
+            FieldError: on ``outcome``: no refund of it is in doubt.
+        """
+
+        def change(payment: Payment) -> Payment:
+            refund = open_refund(payment)
+            if refund is None:
+                raise FieldError("outcome", "no refund of it is in doubt")
+            return refund_answered(payment, refund.number, RefundState.DONE, self._clock.now())
+
+        return self._write(payment_id, "resolved_refunded", actor, reason, change)
 
     def resolve_credit(self, payment_id: str, *, actor: str, reason: str) -> Payment:
         """No token was issued: the vends become void and their money becomes credit.
 
         New lines take the old ones back, the carry that the vends had used returns, and the
-        account moves one version on, in one transaction with the payment.
+        account moves one version on, in one transaction with the payment. Of a refund that was
+        not made: it is void, and its money is credit.
 
         Raises:
             PaymentNotFound, NotHeld: see there.
-            FieldError: on ``outcome``: no vend of it can become credit.
+            FieldError: on ``outcome``: nothing of it can become credit.
         """
         for _ in range(WRITES_MAX):
             payment = self._held(payment_id)
             account = self._accounts.get(payment.customer_id) if payment.customer_id else None
             if payment.settled_at is None or account is None:
                 raise FieldError("outcome", "nothing was settled that could become credit")
-            troubled = _chosen(payment, None)
-            if not troubled:
-                raise FieldError("outcome", "no vend of it waits for a person")
-            after, account_after = _turned_into_credit(payment, account, troubled)
-            for vend in troubled:
-                after = vend_void(after, vend.number, self._clock.now(), closed=True)
+            after, account_after = self._into_credit(payment, account)
             after = after.with_event(self._clock.now(), "resolved_credit", actor, reason)
             self._follow_up(payment, RECEIPT)
             try:
@@ -176,19 +211,44 @@ class Resolve:
             return self._done(stored, "resolved_credit", actor)
         raise VersionConflict(payment_id)
 
+    def _into_credit(self, payment: Payment, account: Account) -> tuple[Payment, Account]:
+        now = self._clock.now()
+        refund = open_refund(payment)
+        if refund is not None:
+            void = payment.with_refund(replace(refund, state=RefundState.VOID, retry_at=None))
+            after, account = credited(void, account, refund.amount_minor)
+            return standing(after, now), account
+        troubled = troubled_vends(payment)
+        if not troubled:
+            raise FieldError("outcome", "no vend of it waits for a person")
+        try:
+            after, account = reversed_into_credit(payment, account, troubled)
+        except NotReversible as used:
+            raise FieldError("outcome", used.detail) from used
+        for vend in troubled:
+            after = vend_void(after, vend.number, now, closed=True)
+        return after, account
+
     def resolve_assign(
         self, payment_id: str, *, actor: str, reason: str, serial_number: str
     ) -> Payment:
         """The money was meant for this device: settle it for that one.
 
+        Also where it was about to go back by itself, or where giving it back was refused.
+
         Raises:
             FieldError: on ``serial_number`` (no such device, or nobody's), or on ``outcome``
-                (the payment is settled already).
+                (the payment is settled already, or a refund of it is in doubt).
         """
 
         def change(payment: Payment) -> Payment:
             if payment.settled_at is not None:
                 raise FieldError("outcome", "the payment has been settled for a device")
+            refund = open_refund(payment)
+            if refund is not None:
+                if refund.state is not RefundState.REFUSED:
+                    raise FieldError("outcome", "say first what became of its refund")
+                payment = payment.with_refund(replace(refund, state=RefundState.VOID))
             device = self._devices.get(serial_number)
             if device is None or device.customer_id is None:
                 raise FieldError("serial_number", "no device of a customer", "unknown_device")
@@ -224,7 +284,7 @@ class Resolve:
         payment = self._payments.get(payment_id)
         if payment is None:
             raise PaymentNotFound(payment_id)
-        if payment.status is not Status.HELD:
+        if payment.status not in _WAITING:
             raise NotHeld(payment_id)
         return payment
 
@@ -263,15 +323,21 @@ class Resolve:
         now = self._clock.now()
         if vend.state is VendState.REFUSED:
             return payment.with_vend(replace(vend, retry_at=now))
-        if vend.state is VendState.UNCERTAIN and not not_issued and self._opaque(vend):
-            raise FieldError(
-                "not_issued", "say that no token was issued: this manufacturer cannot tell"
-            )
+        if vend.state is VendState.UNCERTAIN and not not_issued:
+            recovery = self._manufacturers.get(vend.manufacturer).manufacturer.recovery
+            _check_can_be_told(recovery)
+            return payment.with_vend(replace(vend, retry_at=now, looks=0))
         return vend_again(payment, vend.number, now)
 
-    def _opaque(self, vend: Vend) -> bool:
-        recovery = self._manufacturers.get(vend.manufacturer).manufacturer.recovery
-        return recovery is not RecoveryClass.REPEATABLE
+    def _refund_taken_up_again(self, payment: Payment, refund: Refund, not_issued: bool) -> Payment:
+        now = self._clock.now()
+        if refund.state is RefundState.UNCERTAIN and not not_issued:
+            provider = self._providers.get(payment.channel)
+            _check_can_be_told(provider.refund_recovery if provider else RecoveryClass.OPAQUE)
+            again = replace(refund, retry_at=now, looks=0)
+        else:
+            again = replace(refund, state=RefundState.REFUSED, retry_at=now)
+        return standing(replace(payment.with_refund(again), sweeps=0), now)
 
     def _vendor(self, key: str) -> Vendor:
         module = self._manufacturers.get(key)
@@ -279,7 +345,18 @@ class Resolve:
         return module
 
 
-def _troubled(payment: Payment) -> tuple[Vend, ...]:
+def _check_can_be_told(recovery: RecoveryClass) -> None:
+    """That something in doubt may be taken up again without a person's word.
+
+    Raises:
+        FieldError: on ``not_issued``.
+    """
+    if recovery is RecoveryClass.OPAQUE:
+        raise FieldError("not_issued", "say that nothing was issued: the other side cannot tell")
+
+
+def troubled_vends(payment: Payment) -> tuple[Vend, ...]:
+    """The vends that need a person, and whose money has bought nothing as far as we know."""
     return tuple(
         v for v in payment.vends if v.state in TROUBLED and not v.closed and v.retry_at is None
     )
@@ -287,7 +364,7 @@ def _troubled(payment: Payment) -> tuple[Vend, ...]:
 
 def _chosen(payment: Payment, number: int | None) -> tuple[Vend, ...]:
     """The vend that was named, or all that need a person."""
-    troubled = _troubled(payment)
+    troubled = troubled_vends(payment)
     if number is None:
         return troubled
     chosen = tuple(v for v in troubled if v.number == number)
@@ -304,42 +381,3 @@ def _the_one(payment: Payment, number: int | None, states: set[VendState]) -> Ve
     if len(chosen) > 1:
         raise FieldError("vend", "name the vend that is meant")
     return chosen[0]
-
-
-def _turned_into_credit(
-    payment: Payment, account: Account, vends: tuple[Vend, ...]
-) -> tuple[Payment, Account]:
-    """Take the vends' lines back on both sides and make them credit.
-
-    What a vend cost came from its share of the line and from the carry; both go back to where
-    they came from. Where the rest of that line, left as carry, has been used since, only what
-    remains becomes credit. A device that has left the account has no carry to go back to, so
-    all becomes credit. Exact: money out of the vend = credit + change of the carry.
-    """
-    lines = list(payment.lines)
-    for vend in vends:
-        account, amount_minor = _money_back(account, vend)
-        if amount_minor == 0:
-            continue
-        lines.append(Line(_LINE_OF[vend.kind], vend.serial_number, -amount_minor))
-        lines.append(Line(LineKind.CREDIT, account.customer_id, amount_minor))
-        account = replace(account, credit_minor=account.credit_minor + amount_minor)
-    account = account.next_version()
-    versions = (*payment.account_versions, account.version)
-    return replace(with_lines(payment, tuple(lines)), account_versions=versions), account
-
-
-_LINE_OF = {VendKind.ENERGY: LineKind.ENERGY, VendKind.TIME: LineKind.TIME}
-
-
-def _money_back(account: Account, vend: Vend) -> tuple[Account, int]:
-    """What of that vend's money can become credit, and the account with its carry put right."""
-    if vend.kind is not VendKind.ENERGY:
-        raise FieldError("outcome", f"a {vend.kind.value} token cannot be turned into credit")
-    record = account.device(vend.serial_number)
-    if record is None:
-        return account, floor(vend.cost_minor)
-    pool = record.carry_minor + vend.cost_minor
-    amount_minor = min(vend.money_minor, floor(pool)) if record.owned else floor(pool)
-    changed = replace(record, carry_minor=pool - amount_minor)
-    return account.with_device(changed), amount_minor

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from chalicelib.domain.account import Account
 from chalicelib.domain.allocation import Allocation, VendIntent, allocate
@@ -21,6 +22,7 @@ from chalicelib.domain.payment import (
     Vend,
     VendState,
     held,
+    refund_due,
     settled,
 )
 from chalicelib.services.accept import rules_of, tariff_ids_of, vend_rules_of
@@ -35,6 +37,7 @@ from chalicelib.services.ports import (
     Journal,
     Manufacturers,
     Payments,
+    Providers,
     Queues,
     VendRefused,
     VersionConflict,
@@ -64,6 +67,7 @@ class Settle:
         devices: Devices,
         catalogue: Catalogue,
         manufacturers: Manufacturers,
+        providers: Providers,
         queues: Queues,
         clock: Clock,
         journal: Journal,
@@ -73,6 +77,7 @@ class Settle:
         self._devices = devices
         self._catalogue = catalogue
         self._manufacturers = manufacturers
+        self._providers = providers
         self._queues = queues
         self._clock = clock
         self._journal = journal
@@ -110,7 +115,7 @@ class Settle:
     def _write(self, payment: Payment, account: Account | None, device: Device | None) -> Payment:
         reason = self._why_not(payment, account, device)
         if reason is not None:
-            return self._hold(payment, reason)
+            return self._unusable(payment, reason)
         assert account and device  # noqa: S101 - or there would be a reason
         allocation = self._allocate(payment, account, device)
         try:
@@ -149,7 +154,7 @@ class Settle:
         return allocate(
             account,
             device.serial_number,
-            payment.amount_minor,
+            payment.kept_minor,
             payment.moment,
             self._catalogue.tariffs(tariff_ids_of(account)),
             rules_of(self._catalogue.settings()),
@@ -179,6 +184,22 @@ class Settle:
         if device is None:
             raise InvariantBroken(f"no device {serial_number} although its plan was open")
         return device
+
+    def _unusable(self, payment: Payment, reason: str) -> Payment:
+        """Money without a valid device goes back by itself after a while, or waits for a person.
+
+        A person can assign it to the right device before; where its channel has no way back,
+        that is the only way.
+        """
+        if not self._providers.can_refund(payment.channel):
+            return self._hold(payment, reason)
+        now = self._clock.now()
+        minutes = self._catalogue.settings().refund_after_minutes
+        due = refund_due(payment, reason, now + timedelta(minutes=minutes), now)
+        stored = self._payments.save(due)
+        self._journal.event("refund_due", payment_id=payment.payment_id, reason=reason)
+        self._journal.count("RefundsDue", channel=payment.channel, reason=reason)
+        return stored
 
     def _hold(self, payment: Payment, reason: str) -> Payment:
         stored = self._payments.save(held(payment, reason, self._clock.now()))

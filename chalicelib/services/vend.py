@@ -2,39 +2,54 @@
 
 Nobody may cause a second token: a vend is taken up by one conditional write per attempt, only
 that attempt may write its answer, and whoever finds a lease that has run out knows that the
-outcome is unknown and lets the manufacturer's recovery class decide.
+outcome is unknown. Then the manufacturer's recovery class decides: the very same call is made
+again (``repeatable``), the vend is looked up (``searchable``), or a person must tell (``opaque``).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from fractions import Fraction
 
-from chalicelib.domain.errors import MwangaError
+from chalicelib.domain.allocation import VendKind
+from chalicelib.domain.errors import InvariantBroken, MwangaError
 from chalicelib.domain.payment import (
     Payment,
     Status,
     Vend,
     VendState,
     messages_due,
+    vend_again,
     vend_done,
     vend_refused,
     vend_uncertain,
 )
+from chalicelib.services.breaker import Breaker
+from chalicelib.services.currencies import currency_of
 from chalicelib.services.follow_up import queue_vend
 from chalicelib.services.jitter import jitter_seconds
 from chalicelib.services.ports import (
+    Accounts,
+    BusyDevices,
     Clock,
+    Devices,
     Journal,
+    Manufacturer,
     Manufacturers,
     OutcomeUnknown,
     Payments,
     Queues,
+    RecoveryClass,
     SecretMissing,
+    Sold,
     TryAgain,
+    VendAbsent,
     Vendor,
+    VendOrder,
     VendorUnreachable,
     VendRefused,
     VendUncertain,
@@ -44,8 +59,20 @@ from chalicelib.services.ports import (
 
 WRITES_MAX = 8
 UNREACHABLE_MAX = 6
+"""So often a manufacturer that is not reached is called for one vend before a person must look."""
+REPEATS_MAX = 8
+"""So often the same call is made before a person must look (repeatable manufacturers)."""
+LOOKS_MAX = 12
+"""So often a vend is looked up, over about an hour, before a person must look."""
+REPLACEMENTS_MAX = 3
+"""So often a vend that a search proves absent is replaced by a new one."""
 RETRY_SECONDS_MAX = 900
 LEASE_MARGIN = timedelta(seconds=10)
+BUSY_FOR = timedelta(hours=1)
+"""A device that nobody gives free, because its worker died, is free again after this."""
+POSTPONED_SECONDS_MIN = 2
+POSTPONED_SECONDS_MAX = 300
+OWED_READINGS_MAX = 3
 
 
 class OutOfTime(MwangaError):
@@ -56,28 +83,48 @@ class OutOfTime(MwangaError):
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What became of one attempt: the state it puts the vend into, and why."""
+    """What became of one attempt: the state it puts the vend into, and why.
+
+    ``void`` is what a search says that proves the vend absent: a new one takes its place.
+    """
 
     state: VendState
     value: str | None = None
     reason: str = ""
     retry_at: datetime | None = None
+    units: Fraction | None = None
+    reference: str | None = None
 
     def applied_to(self, payment: Payment, number: int, now: datetime) -> Payment:
         """The payment after this answer."""
-        if self.state is VendState.DONE:
-            return vend_done(payment, number, self.value, now)
-        if self.state is VendState.REFUSED:
-            return vend_refused(payment, number, self.reason, now, self.retry_at)
-        return vend_uncertain(payment, number, self.reason, now)
+        match self.state:
+            case VendState.DONE:
+                return vend_done(
+                    payment, number, self.value, now, units=self.units, reference=self.reference
+                )
+            case VendState.REFUSED:
+                return vend_refused(payment, number, self.reason, now, self.retry_at)
+            case VendState.VOID:
+                absent = payment.with_event(now, "vend_absent", reason=self.reason)
+                return vend_again(absent, number, now)
+            case _:
+                return vend_uncertain(
+                    payment,
+                    number,
+                    self.reason,
+                    now,
+                    retry_at=self.retry_at,
+                    reference=self.reference,
+                )
 
     def is_in(self, payment: Payment, number: int) -> bool:
         """Whether the payment shows this very answer: a write whose confirmation was lost."""
-        if payment.vend(number).state is not self.state:
+        vend = payment.vend(number)
+        if (vend.state, vend.retry_at) != (self.state, self.retry_at):
             return False
-        if self.state is not VendState.DONE:
-            return True
-        return any(t.vend == number and t.value == self.value for t in payment.tokens)
+        if self.state is VendState.DONE:
+            return any(t.vend == number and t.value == self.value for t in payment.tokens)
+        return True
 
 
 class VendTokens:
@@ -87,14 +134,22 @@ class VendTokens:
         self,
         *,
         payments: Payments,
+        accounts: Accounts,
+        devices: Devices,
+        busy_devices: BusyDevices,
         manufacturers: Manufacturers,
+        breaker: Breaker,
         queues: Queues,
         clock: Clock,
         journal: Journal,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._payments = payments
+        self._accounts = accounts
+        self._devices = devices
+        self._busy_devices = busy_devices
         self._manufacturers = manufacturers
+        self._breaker = breaker
         self._queues = queues
         self._clock = clock
         self._journal = journal
@@ -103,65 +158,272 @@ class VendTokens:
     def vend(
         self, payment_id: str, number: int, attempt: int, manufacturer: str, deadline: datetime
     ) -> None:
-        """Take up that attempt of that vend, if it is still to be made.
+        """Take up that attempt of that vend, if it is still to be made; look up an uncertain one.
 
         Raises:
             OutOfTime: ``deadline`` is nearer than the manufacturer's time-out; nothing was done.
             TryAgain, OutcomeUnknown, QueueUnavailable: the message must come back.
         """
         vendor = self._vendor(manufacturer)
-        now = self._clock.now()
-        lease_until = now + timedelta(seconds=vendor.manufacturer.timeout_seconds) + LEASE_MARGIN
-        if lease_until > deadline:
+        stated = vendor.manufacturer
+        call_takes = timedelta(seconds=stated.timeout_seconds) + LEASE_MARGIN
+        if self._clock.now() + call_takes > deadline:
             raise OutOfTime(payment_id)
-        payment = self._payments.lease(payment_id, number, attempt, lease_until)
-        if payment is None:
-            self._found_otherwise(payment_id, number)
+        wait = self._breaker.wait(manufacturer, int(call_takes.total_seconds()))
+        if wait is not None:
+            self._postpone(payment_id, number, wait)
             return
-        self._call(vendor, payment, number, attempt)
+        if stated.one_at_a_time and not self._took_device(payment_id, number):
+            return
+        now = self._clock.now()
+        payment = self._payments.lease(
+            payment_id,
+            number,
+            attempt,
+            called_at=now,
+            lease_until=now + call_takes,
+            again=stated.recovery is RecoveryClass.REPEATABLE,
+        )
+        if payment is None:
+            self._found_otherwise(vendor, payment_id, number)
+            return
+        answer = self._ask(vendor, payment, payment.vend(number))
+        self._write_answer(payment, number, attempt, answer)
 
     def _vendor(self, key: str) -> Vendor:
         module = self._manufacturers.get(key)
         assert not issues_tokens(module), key  # noqa: S101 - those vend at settlement
         return module
 
-    # --- the call and its answer ------------------------------------------------------------
+    # --- what has to wait ---------------------------------------------------------------------
 
-    def _call(self, vendor: Vendor, payment: Payment, number: int, attempt: int) -> None:
-        started = self._clock.now()
-        answer = self._ask(vendor, payment, payment.vend(number))
-        took = self._clock.now() - started
-        self._journal.count(
-            "VendMilliseconds",
-            took // timedelta(milliseconds=1),
-            manufacturer=vendor.manufacturer.key,
+    def _postpone(self, payment_id: str, number: int, wait: timedelta) -> None:
+        """The manufacturer is left alone for now: an open vend waits with it.
+
+        The wait is that of the stored circuit, a little longer for each so that they do not all
+        come back in the same second.
+        """
+        payment = self._payments.get(payment_id)
+        if payment is None or number > len(payment.vends):
+            self._journal.event("vend_missing", payment_id=payment_id, vend=number)
+            return
+        vend = payment.vend(number)
+        if not _is_open(vend):
+            self._queue_what_follows(payment, vend)
+            return
+        spread = timedelta(seconds=jitter_seconds(POSTPONED_SPREAD))
+        self._queue_later(payment, vend, wait + spread)
+
+    def _took_device(self, payment_id: str, number: int) -> bool:
+        """Whether the vend's device is free for it; else it comes back later.
+
+        The longer a vend has waited, the longer it waits again: what it is told by is stored, so
+        nothing that restarts begins anew.
+        """
+        payment = self._payments.get(payment_id)
+        if payment is None or number > len(payment.vends):
+            self._journal.event("vend_missing", payment_id=payment_id, vend=number)
+            return False
+        vend = payment.vend(number)
+        if not _is_open(vend):
+            self._give_device_free(payment, vend)
+            self._queue_what_follows(payment, vend)
+            return False
+        now = self._clock.now()
+        holder = _holder(payment, vend)
+        if self._busy_devices.take(vend.serial_number, holder, now, now + BUSY_FOR):
+            return True
+        waited = now - (payment.settled_at or now)
+        seconds = waited.total_seconds() / 2
+        seconds = max(POSTPONED_SECONDS_MIN, min(seconds, POSTPONED_SECONDS_MAX))
+        self._queue_later(payment, vend, timedelta(seconds=seconds))
+        return False
+
+    def _queue_later(self, payment: Payment, vend: Vend, wait: timedelta) -> None:
+        self._journal.event(
+            "vend_postponed",
+            payment_id=payment.payment_id,
+            vend=vend.number,
+            seconds=int(wait.total_seconds()),
         )
-        self._write_answer(payment, number, attempt, answer)
+        now = self._clock.now()
+        at = max(now + wait, vend.retry_at or now)
+        queue_vend(self._queues, payment.payment_id, vend, now, not_before=at)
+
+    def _give_device_free(self, payment: Payment, vend: Vend) -> None:
+        """The device may have another vend, once nothing of this one is in flight."""
+        if self._manufacturers.get(vend.manufacturer).manufacturer.one_at_a_time:
+            self._busy_devices.release(vend.serial_number, _holder(payment, vend))
+
+    # --- the call -----------------------------------------------------------------------------
 
     def _ask(self, vendor: Vendor, payment: Payment, vend: Vend) -> _Answer:
         """Make the one call."""
+        stated = vendor.manufacturer
         try:
-            value = vendor.vend(payment.payment_id, vend)
+            order = self._order(stated, payment, vend)
         except VendRefused as refused:
             return _Answer(VendState.REFUSED, reason=refused.code)
+        except (TryAgain, OutcomeUnknown) as busy:
+            return self._unsent(vend, busy.code)
+        try:
+            with self._timed(stated):
+                sold = self._sold(vendor, payment, order)
+        except VendRefused as refused:
+            self._breaker.answered(stated.key)
+            return _Answer(VendState.REFUSED, reason=refused.code)
         except VendorUnreachable as unsent:
+            self._breaker.failed(stated.key)
             return self._unsent(vend, unsent.code)
         except SecretMissing:
             return self._unsent(vend, "credentials_missing")
         except VendUncertain as uncertain:
-            return _Answer(VendState.UNCERTAIN, reason=uncertain.detail)
-        return _Answer(VendState.DONE, value=value)
+            self._breaker.failed(stated.key)
+            return self._uncertain(stated, vend, uncertain.detail)
+        self._breaker.answered(stated.key)
+        return self._answer_of(stated, vend, sold)
+
+    def _order(self, stated: Manufacturer, payment: Payment, vend: Vend) -> VendOrder:
+        """What to ask for: for an absolute manufacturer, until when the device is owed its time."""
+        currency = currency_of(payment.currency)
+        if currency is None:
+            raise InvariantBroken(f"{payment.payment_id} is in no currency")
+        if stated.absolute:
+            vend = self._as_owed(payment, vend)
+        order = VendOrder(payment.payment_id, vend, currency)
+        if stated.technical_required:
+            device = self._devices.get(vend.serial_number)
+            order = replace(order, technical=device.technical if device else {})
+        return order
+
+    def _sold(self, vendor: Vendor, payment: Payment, order: VendOrder) -> Sold:
+        """Ask; an absolute manufacturer until it was told what the account says *after* the call.
+
+        Two vends of one device may be called in any order. Each sets what the account says, so
+        whoever comes last sets the latest date; and whoever finds that the account has moved on
+        during the call sets it once more.
+        """
+        for _ in range(OWED_READINGS_MAX):
+            sold = vendor.vend(order)
+            if not vendor.manufacturer.absolute:
+                return sold
+            try:
+                owed = self._as_owed(payment, order.vend)
+            except (TryAgain, OutcomeUnknown) as busy:
+                raise VendUncertain("sold, but not compared with the account") from busy
+            if owed == order.vend:
+                return sold
+            order = replace(order, vend=owed)
+        raise VendUncertain("the account did not stand still")
+
+    def _as_owed(self, payment: Payment, vend: Vend) -> Vend:
+        """The vend with what its device is owed now: the latest end of its paid time, or for good.
+
+        Never less than what the vend itself was paid for: later payments only add to it.
+
+        Raises:
+            VendRefused: the device is not this customer's any more.
+            TryAgain: the account cannot be read now.
+        """
+        account = self._accounts.get(payment.customer_id) if payment.customer_id else None
+        record = account.device(vend.serial_number) if account else None
+        if record is None or not record.owned:
+            raise VendRefused("device_moved", "the device has another owner now")
+        if record.unlocked:
+            return replace(vend, kind=VendKind.UNLOCK, paid_until=None)
+        return replace(vend, kind=VendKind.TIME, paid_until=record.paid_until)
+
+    @contextmanager
+    def _timed(self, stated: Manufacturer) -> Iterator[None]:
+        started = self._clock.now()
+        try:
+            yield
+        finally:
+            took = self._clock.now() - started
+            milliseconds = took // timedelta(milliseconds=1)
+            self._journal.count("VendMilliseconds", milliseconds, manufacturer=stated.key)
+
+    # --- a vend that nobody knows about -------------------------------------------------------
+
+    def _look_up(self, vendor: Vendor, payment: Payment, vend: Vend) -> _Answer:
+        """Ask a searchable manufacturer what became of it. Asking has no effect."""
+        stated = vendor.manufacturer
+        try:
+            order = self._order(stated, payment, vend)
+            if stated.one_at_a_time:
+                order = replace(order, known_tokens=self._known_tokens(payment, vend))
+            sold = vendor.look_up(order)
+        except VendAbsent:
+            self._breaker.answered(stated.key)
+            return self._absent(stated, payment, vend)
+        except VendRefused as refused:
+            self._breaker.answered(stated.key)
+            return _Answer(VendState.REFUSED, reason=refused.code)
+        except (VendorUnreachable, VendUncertain) as unknown:
+            self._breaker.failed(stated.key)
+            return self._uncertain(stated, vend, unknown.detail)
+        except SecretMissing:
+            return self._uncertain(stated, vend, "credentials_missing")
+        self._breaker.answered(stated.key)
+        return self._answer_of(stated, vend, sold)
+
+    def _known_tokens(self, payment: Payment, vend: Vend) -> frozenset[str]:
+        """The tokens that the device was given by its owner's latest payments."""
+        page = self._payments.by_owner(payment.owner, KNOWN_PAYMENTS, None)
+        return frozenset(
+            token.value
+            for other in page.items
+            for token in other.tokens
+            if token.serial_number == vend.serial_number and token.value is not None
+        )
+
+    def _absent(self, stated: Manufacturer, payment: Payment, vend: Vend) -> _Answer:
+        """Not found. Once a call would surely show, that proves that nothing was vended."""
+        called_at = vend.called_at or payment.received_at
+        believed_at = called_at + timedelta(seconds=stated.absent_after_seconds)
+        if self._clock.now() < believed_at:
+            return self._uncertain(stated, vend, "not found yet", not_before=believed_at)
+        if sum(_is_replaced(other, vend) for other in payment.vends) >= REPLACEMENTS_MAX:
+            return _Answer(VendState.UNCERTAIN, reason="absent again and again")
+        return _Answer(VendState.VOID, reason=f"vend {vend.number}")
+
+    # --- what an answer means -----------------------------------------------------------------
+
+    def _answer_of(self, stated: Manufacturer, vend: Vend, sold: Sold) -> _Answer:
+        if not sold.delivered:
+            answer = self._uncertain(stated, vend, "sold, not yet delivered")
+            return replace(answer, reference=sold.reference)
+        return _Answer(VendState.DONE, value=sold.value, units=sold.units, reference=sold.reference)
 
     def _unsent(self, vend: Vend, reason: str) -> _Answer:
-        retry_at = self._retry_at(vend.attempts)
+        """It was certainly not sent: it is tried again after 30 seconds, one, two … minutes."""
+        if vend.attempts >= UNREACHABLE_MAX:
+            return _Answer(VendState.REFUSED, reason=reason)
+        retry_at = self._later(30 * 2 ** (vend.attempts - 1))
         return _Answer(VendState.REFUSED, reason=reason, retry_at=retry_at)
 
-    def _retry_at(self, attempts: int) -> datetime | None:
-        """When a vend that was certainly not sent is tried again; ``None`` after the last try."""
-        if attempts >= UNREACHABLE_MAX:
-            return None
-        seconds = min(30 * 2 ** (attempts - 1), RETRY_SECONDS_MAX)
-        return self._clock.now() + timedelta(seconds=seconds)
+    def _uncertain(
+        self,
+        stated: Manufacturer,
+        vend: Vend,
+        reason: str,
+        not_before: datetime | None = None,
+    ) -> _Answer:
+        """Nobody knows, and the manufacturer's class says what comes next, if not a person."""
+        retry_at: datetime | None = None
+        if stated.recovery is RecoveryClass.REPEATABLE and vend.attempts < REPEATS_MAX:
+            retry_at = self._later(5 * 2**vend.attempts)
+        elif stated.recovery is RecoveryClass.SEARCHABLE:
+            looks = vend.looks + 1 if vend.state is VendState.UNCERTAIN else 0
+            if looks < LOOKS_MAX:
+                retry_at = self._later(2 ** (looks + 1))
+        if retry_at is not None and not_before is not None:
+            # The last look before absence is believed should not miss that moment by far.
+            retry_at = min(retry_at, max(not_before, self._later(2)))
+        return _Answer(VendState.UNCERTAIN, reason=reason, retry_at=retry_at)
+
+    def _later(self, seconds: int) -> datetime:
+        return self._clock.now() + timedelta(seconds=min(seconds, RETRY_SECONDS_MAX))
 
     def _write_answer(self, payment: Payment, number: int, attempt: int, answer: _Answer) -> None:
         """Write the answer of attempt n, unless the vend has been resolved otherwise meanwhile.
@@ -190,7 +452,7 @@ class VendTokens:
             return payment
         if _still_awaits(payment.vend(number), attempt):
             return self._payments.save(answer.applied_to(payment, number, self._clock.now()))
-        if answer.state is not VendState.UNCERTAIN:  # else it says nothing
+        if answer.state in (VendState.DONE, VendState.REFUSED):  # else it says nothing
             self._note_late(payment, number)
         return None
 
@@ -210,17 +472,25 @@ class VendTokens:
             payment_id=payment.payment_id,
             vend=number,
             attempt=vend.attempts,
+            looks=vend.looks,
             status=payment.status.value,
         )
         self._journal.count("Vends", manufacturer=vend.manufacturer, outcome=vend.state.value)
         if payment.status is Status.HELD:
             self._journal.count("Held", reason=payment.reason or "")
+        if not _is_in_flight(vend):
+            self._give_device_free(payment, vend)
         self._queue_what_follows(payment, vend)
 
     def _queue_what_follows(self, payment: Payment, vend: Vend) -> None:
-        """Of this vend only: the others have messages of their own."""
+        """Of this vend, and of the one in its place: the others have messages of their own."""
+        now = self._clock.now()
         if vend.retry_at is not None:
-            queue_vend(self._queues, payment.payment_id, vend, self._clock.now())
+            queue_vend(self._queues, payment.payment_id, vend, now)
+        if vend.state is VendState.VOID and vend.closed:
+            for other in payment.vends:
+                if other.state is VendState.INTENDED:
+                    queue_vend(self._queues, payment.payment_id, other, now)
         self._queue_message(payment, vend)
 
     def _queue_message(self, payment: Payment, vend: Vend) -> None:
@@ -235,27 +505,75 @@ class VendTokens:
 
     # --- a message that comes to a vend that is not there to be taken up ------------------------
 
-    def _found_otherwise(self, payment_id: str, number: int) -> None:
+    def _found_otherwise(self, vendor: Vendor, payment_id: str, number: int) -> None:
         payment = self._payments.get(payment_id)
         if payment is None or number > len(payment.vends):
             self._journal.event("vend_missing", payment_id=payment_id, vend=number)
             return
         vend = payment.vend(number)
         if vend.state is VendState.CALLING:
-            self._found_calling(payment, vend)
+            self._found_calling(vendor, payment, vend)
+        elif _is_to_be_looked_up(vendor.manufacturer, vend, self._clock.now()):
+            answer = self._look_up(vendor, payment, vend)
+            self._write_answer(payment, number, vend.attempts, answer)
         else:
+            if not _is_in_flight(vend):
+                self._give_device_free(payment, vend)
             self._queue_what_follows(payment, vend)
 
-    def _found_calling(self, payment: Payment, vend: Vend) -> None:
+    def _found_calling(self, vendor: Vendor, payment: Payment, vend: Vend) -> None:
         """Another worker has it: while its lease runs, come back later; after it, nobody knows."""
         now = self._clock.now()
         if vend.lease_until is not None and now <= vend.lease_until:
             queue_vend(self._queues, payment.payment_id, vend, now)
             return
-        unknown = _Answer(VendState.UNCERTAIN, reason="no answer was recorded")
+        unknown = self._uncertain(vendor.manufacturer, vend, "no answer was recorded")
         self._write_answer(payment, vend.number, vend.attempts, unknown)
+
+
+KNOWN_PAYMENTS = 100
+"""The tokens of so many of the owner's latest payments are known to a search."""
+
+POSTPONED_SPREAD = 6
+"""How far postponed vends are spread: over about three seconds."""
+
+
+def _holder(payment: Payment, vend: Vend) -> str:
+    """Who holds a busy device: this vend of this payment."""
+    return f"{payment.payment_id}.{vend.number}"
 
 
 def _still_awaits(vend: Vend, attempt: int) -> bool:
     """Attempt n may write while nobody has resolved the vend, also after it became uncertain."""
     return vend.attempts == attempt and vend.state in (VendState.CALLING, VendState.UNCERTAIN)
+
+
+def _is_open(vend: Vend) -> bool:
+    """Whether a worker has still something to do about it."""
+    return vend.retry_at is not None or vend.state in (VendState.INTENDED, VendState.CALLING)
+
+
+def _is_in_flight(vend: Vend) -> bool:
+    """Whether the manufacturer may still be selling it, or be asked about it."""
+    if vend.state is VendState.UNCERTAIN:
+        return vend.retry_at is not None
+    return vend.state is VendState.CALLING
+
+
+def _is_to_be_looked_up(stated: Manufacturer, vend: Vend, now: datetime) -> bool:
+    return (
+        stated.recovery is RecoveryClass.SEARCHABLE
+        and vend.state is VendState.UNCERTAIN
+        and vend.retry_at is not None
+        and vend.retry_at <= now
+    )
+
+
+def _is_replaced(other: Vend, vend: Vend) -> bool:
+    """Whether the other is of the same intent, and was replaced because it was absent."""
+    return (
+        other.state is VendState.VOID
+        and other.closed
+        and (other.serial_number, other.kind, other.units, other.cost_minor)
+        == (vend.serial_number, vend.kind, vend.units, vend.cost_minor)
+    )

@@ -54,6 +54,8 @@ class Language:
     kept: str
     """No token: what is left is too little yet, and kept."""
 
+    unlock_held: str
+    """We are looking into the unlocking of ``{serial_number}``, for which nothing was paid now."""
     held: str
     unusable: str
     refunded: str

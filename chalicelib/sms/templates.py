@@ -10,6 +10,7 @@ from chalicelib.domain.allocation import Line, LineKind, VendKind
 from chalicelib.domain.errors import Refusal
 from chalicelib.domain.money import Currency, format_minor, format_units
 from chalicelib.domain.payment import (
+    ENTRY_CHANNEL,
     HELD_MESSAGE,
     RECEIPT,
     REFUND_MESSAGES,
@@ -48,6 +49,8 @@ def compose(
         return _receipt(payment, customer, words, currency)
     if number <= len(payment.vends):
         return _vended(payment, number, customer, words, currency)
+    if number == HELD_MESSAGE and payment.channel == ENTRY_CHANNEL:
+        return words.unlock_held.format(serial_number=payment.serial_number)
     return _other_outcome(payment, number, words, currency)
 
 
@@ -73,7 +76,10 @@ def _vended(
     words: Language,
     currency: Currency,
 ) -> str:
-    """The SMS of one vend. The first of several also tells how the money was used."""
+    """The SMS of one vend. The first of several also tells how the money was used.
+
+    What carries the vend of an entry is no payment, and tells of no money.
+    """
     counted = [vend for vend in payment.vends if not _is_replaced(vend)]
     vend = payment.vend(number)
     parts = [_token_text(vend, _token(payment, number), words)]

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from chalicelib.domain.account import Account
 from chalicelib.domain.payment import Payment
 from chalicelib.domain.plan import Plan
-from chalicelib.services.ports import ConditionFailed, Device, Entry, VersionConflict
+from chalicelib.services.ports import (
+    AccountChange,
+    ConditionFailed,
+    Device,
+    Entry,
+    VersionConflict,
+)
 from chalicelib.store.devices import as_read, next_revision_of_device
 from chalicelib.store.dynamodb import find
 from chalicelib.store.models import (
@@ -38,6 +44,7 @@ class DynamoAccounts:
         device: Device | None = None,
         ended_plans: Sequence[Plan] = (),
         payment: Payment | None = None,
+        new_payment: Payment | None = None,
         guard: tuple[str, str] | None = None,
     ) -> None:
         """Write account and entry, and what changes with them, in one transaction.
@@ -49,15 +56,15 @@ class DynamoAccounts:
             VersionConflict, ConditionFailed, TryAgain, OutcomeUnknown: see there.
         """
         transaction = Transaction()
-        transaction.put("account", AccountRow.of(account), one_version_behind(account))
-        put_entry(transaction, entry)
+        _put_account(transaction, AccountChange(account, entry))
         put_ended_plans(transaction, ended_plans)
         if device:
-            device_row = DeviceRow.of(next_revision_of_device(device))
-            transaction.put("device", device_row, as_read(device))
+            _put_device(transaction, device)
         if payment:
             payment_row = PaymentRow.of(next_revision(payment))
             transaction.put("payment", payment_row, unchanged(payment))
+        if new_payment:
+            put_new_payment(transaction, new_payment)
         if guard:
             put_guard(transaction, guard)
         try:
@@ -67,10 +74,42 @@ class DynamoAccounts:
                 raise ConditionFailed("guard") from refused
             raise VersionConflict(refused.detail) from refused
 
+    def change_both(self, first: AccountChange, second: AccountChange, device: Device) -> None:
+        """Write two accounts with their entries, and a device, in one transaction.
+
+        Raises:
+            VersionConflict, TryAgain, OutcomeUnknown: see there.
+        """
+        transaction = Transaction()
+        for change in (first, second):
+            _put_account(transaction, change)
+        _put_device(transaction, device)
+        try:
+            transaction.commit()
+        except WritesRefused as refused:
+            raise VersionConflict(refused.detail) from refused
+
     def ended_plan(self, plan_id: str) -> Plan | None:
         """A plan that has ended, read consistently."""
         row = find(EndedPlanRow, plan_id)
         return row.value() if row else None
+
+    def entry(self, customer_id: str, account_version: int) -> Entry | None:
+        """The entry of that version, read consistently."""
+        row = find(EntryRow, customer_id, account_version)
+        return row.value() if row else None
+
+
+def _put_account(transaction: Transaction, change: AccountChange) -> None:
+    """Add an account, on the version from which it was made, and the entry of its version."""
+    row = AccountRow.of(change.account)
+    transaction.put("account", row, one_version_behind(change.account))
+    put_entry(transaction, change.entry)
+
+
+def _put_device(transaction: Transaction, device: Device) -> None:
+    """Add a device, on the revision that it was read with."""
+    transaction.put("device", DeviceRow.of(next_revision_of_device(device)), as_read(device))
 
 
 def put_entry(transaction: Transaction, entry: Entry) -> None:
@@ -82,6 +121,12 @@ def put_ended_plans(transaction: Transaction, plans: Sequence[Plan]) -> None:
     """Add plans that leave their account in this transaction. The account's version guards them."""
     for plan in plans:
         transaction.put("plan", EndedPlanRow.of(plan))
+
+
+def put_new_payment(transaction: Transaction, payment: Payment) -> None:
+    """Add a payment that is not there yet."""
+    row = PaymentRow.of(payment)
+    transaction.put("payment", row, PaymentRow.payment_id.does_not_exist())
 
 
 def put_guard(transaction: Transaction, guard: tuple[str, str]) -> None:

@@ -15,7 +15,12 @@ from chalicelib.services.ports import (
     SiteKind,
     VersionConflict,
 )
-from chalicelib.store.accounts import put_ended_plans, put_entry, put_guard
+from chalicelib.store.accounts import (
+    put_ended_plans,
+    put_entry,
+    put_guard,
+    put_new_payment,
+)
 from chalicelib.store.cursors import Listing
 from chalicelib.store.devices import as_read, next_revision_of_device
 from chalicelib.store.dynamodb import ConditionUnmet, find, put
@@ -152,10 +157,15 @@ class DynamoRegistry:
         if registration.new_customer:
             _put_new_customer(transaction, registration.customer)
             villages[registration.customer.village_id] += 1
+        if registration.payment:
+            put_new_payment(transaction, registration.payment)
         if registration.guard:
             put_guard(transaction, registration.guard)
         _count_in_villages(transaction, villages)
-        _commit(transaction, ("device", "guard", "customer", "village", "account", "entry"))
+        _commit(
+            transaction,
+            ("device", "guard", "customer", "village", "account", "entry", "payment"),
+        )
 
     def update_device(self, device: Device) -> Device:
         """Write the device if its stored revision is still ``device.revision``.
@@ -195,7 +205,9 @@ def _commit(transaction: Transaction, order: tuple[str, ...]) -> None:
         transaction.commit()
     except WritesRefused as refused:
         what = next(what for what in order if what in refused.what)
-        raise ConditionFailed("account" if what == "entry" else what) from refused
+        # A version's entry, and the payment of that entry, are there only where the account moved.
+        moved_on = what in ("entry", "payment")
+        raise ConditionFailed("account" if moved_on else what) from refused
 
 
 def _put_new_customer(transaction: Transaction, customer: Customer) -> None:

@@ -14,8 +14,8 @@ from pynamodb.indexes import AllProjection, KeysOnlyProjection
 
 from chalicelib.domain.account import Account, DeviceAccount, Kind
 from chalicelib.domain.allocation import Line, OwnArrears
-from chalicelib.domain.payment import Event, Payment, Status, Token, Vend
-from chalicelib.domain.plan import Every, Plan, PlanKind
+from chalicelib.domain.payment import Event, Payment, Refund, Status, Token, Vend
+from chalicelib.domain.plan import Every, Plan, PlanKind, PlanState
 from chalicelib.domain.tariff import Rate, Tariff
 from chalicelib.services.ports import (
     Appliance,
@@ -112,8 +112,11 @@ class PaymentRow(Table):
     lines = records(Line)
     vends = records(Vend)
     tokens = records(Token)
+    refunds = records(Refund)
     events = records(Event)
     account_versions = TupleAttribute[int](WholeNumberAttribute(), null=True)
+    receipt = UnicodeAttribute(null=True)
+    refund_at = MomentAttribute(null=True)
     settled_at = MomentAttribute(null=True)
     completed_at = MomentAttribute(null=True)
     check_at = MomentAttribute(null=True)
@@ -230,6 +233,7 @@ class EndedPlanRow(Table):
     down_payment_minor = MinorUnitsAttribute(null=True)
     already_paid_minor = MinorUnitsAttribute(null=True)
     paid_minor = MinorUnitsAttribute(null=True)
+    ended_as = ChoiceAttribute(PlanState, null=True)
 
 
 # --- customers and devices ---------------------------------------------------------------------

@@ -19,7 +19,13 @@ from pynamodb.expressions.update import Action
 from chalicelib.domain.account import Account
 from chalicelib.domain.payment import Payment, Status, VendState
 from chalicelib.domain.plan import Plan
-from chalicelib.services.ports import AlreadyThere, Page, SettlementView, VersionConflict
+from chalicelib.services.ports import (
+    AlreadyThere,
+    ConditionFailed,
+    Page,
+    SettlementView,
+    VersionConflict,
+)
 from chalicelib.store.attributes import MomentAttribute
 from chalicelib.store.cursors import Listing, decoded, encoded
 from chalicelib.store.dynamodb import (
@@ -36,6 +42,7 @@ from chalicelib.store.models import (
     AccountRow,
     DeviceRow,
     EndedPlanRow,
+    GuardRow,
     PaymentRow,
     open_shard,
 )
@@ -117,8 +124,35 @@ class DynamoPayments:
             raise VersionConflict(refused.detail) from refused
         return written
 
+    def receive(self, payment: Payment, guard: tuple[str, str]) -> Payment:
+        """Write a payment that was paid, with a guard on its receipt, in one transaction.
+
+        Raises:
+            ConditionFailed, VersionConflict, TryAgain, OutcomeUnknown: see there.
+        """
+        written = next_revision(payment)
+        guard_id, held_by = guard
+        transaction = Transaction()
+        transaction.put("payment", PaymentRow.of(written), unchanged(payment))
+        row = GuardRow(guard_id=guard_id, held_by=held_by)
+        transaction.put("guard", row, GuardRow.guard_id.does_not_exist())
+        try:
+            transaction.commit()
+        except WritesRefused as refused:
+            if "guard" in refused.what:
+                raise ConditionFailed("guard") from refused
+            raise VersionConflict(refused.detail) from refused
+        return written
+
     def lease(
-        self, payment_id: str, number: int, attempt: int, lease_until: datetime
+        self,
+        payment_id: str,
+        number: int,
+        attempt: int,
+        *,
+        called_at: datetime,
+        lease_until: datetime,
+        again: bool = False,
     ) -> Payment | None:
         """Take up a vend in one conditional request; ``None`` when the condition did not hold.
 
@@ -130,7 +164,13 @@ class DynamoPayments:
             TryAgain, OutcomeUnknown: see there.
         """
         row = PaymentRow(payment_id=payment_id)
-        condition, actions = _taking_up(number, attempt, lease_until)
+        states = (*_LEASABLE, VendState.UNCERTAIN) if again else _LEASABLE
+        condition, actions = _taking_up(number, attempt, states)
+        vend = f"vends[{number - 1}]"
+        actions += [
+            Path(f"{vend}.lease_until").set(MomentAttribute().serialize(lease_until)),
+            Path(f"{vend}.called_at").set(MomentAttribute().serialize(called_at)),
+        ]
         try:
             writing(lambda: row.update(actions, condition))
         except ConditionUnmet:
@@ -205,27 +245,29 @@ def _payment(row: PaymentRow) -> Payment:
     return payment
 
 
-def _taking_up(number: int, attempt: int, lease_until: datetime) -> tuple[Condition, list[Action]]:
+def _taking_up(
+    number: int, attempt: int, states: Sequence[VendState]
+) -> tuple[Condition, list[Action]]:
     """When attempt n of a vend may be taken up, and what that changes.
 
     Vend n stands at index n - 1; its number is in the condition too, so that a wrong index
     takes up nothing.
     """
     vend = f"vends[{number - 1}]"
-    state, attempts = Path(f"{vend}.state"), Path(f"{vend}.attempts")
+    stored_state, attempts = Path(f"{vend}.state"), Path(f"{vend}.attempts")
     earlier_attempts = attempts.does_not_exist() if attempt == 1 else attempts == attempt - 1
     condition = (
         PaymentRow.status.is_in(*_WITH_VENDS_UNDER_WAY)
         & (Path(f"{vend}.number") == number)
-        & state.is_in(*(leasable.value for leasable in _LEASABLE))
+        & stored_state.is_in(*(state.value for state in states))
         & earlier_attempts
     )
     actions: list[Action] = [
         PaymentRow.revision.set(PaymentRow.revision + 1),
-        state.set(VendState.CALLING.value),
+        stored_state.set(VendState.CALLING.value),
         attempts.set(attempt),
-        Path(f"{vend}.lease_until").set(MomentAttribute().serialize(lease_until)),
         Path(f"{vend}.retry_at").remove(),
+        Path(f"{vend}.looks").remove(),
     ]
     return condition, actions
 

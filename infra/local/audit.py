@@ -16,9 +16,15 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
 
-from chalicelib.domain.books import Posting, check_books, postings_of
+from chalicelib.domain.books import (
+    Posting,
+    check_books,
+    check_unposted,
+    plans_that_ended,
+    postings_of,
+)
 from chalicelib.services.entries import posting_of
-from chalicelib.store.models import AccountRow, EntryRow, PaymentRow
+from chalicelib.store.models import AccountRow, EndedPlanRow, EntryRow, PaymentRow
 from infra.local.client import Cloud
 
 Item = dict[str, Any]
@@ -37,7 +43,12 @@ class CustomerBooks:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found about the company. Sums are in minor units."""
+    """What was found about the company. Sums are in minor units.
+
+    ``money_in_minor`` came in by payments that were settled. ``money_went_minor`` says where it
+    is, by what it became; what the company gave without a payment (free credit, fees written
+    off) is in there too, and so stands against it below zero.
+    """
 
     customers: list[CustomerBooks]
     money_in_minor: int
@@ -69,10 +80,9 @@ def audit(cloud: Cloud) -> Audit:
         _customer_books(raw, account, tables, plain)
         for raw, account in zip(tables.accounts, plain.accounts, strict=True)
     ]
-    settled = [payment for payment in plain.payments if payment.get("account_versions")]
     return Audit(
         customers=sorted(customers, key=lambda books: books.customer_id),
-        money_in_minor=sum(payment["amount_minor"] for payment in settled),
+        money_in_minor=sum(payment["amount_minor"] for payment in _settled(plain.payments)),
         money_went_minor=_money_went(plain),
     )
 
@@ -112,11 +122,35 @@ def _whole(value: Any) -> Any:
 # --- the money, added up from the raw items -------------------------------------------------
 
 
+def _settled(payments: list[Item]) -> list[Item]:
+    """The payments whose money is in an account. Those that carry the vend of an entry are of
+    nothing, and are in none."""
+    return [payment for payment in payments if payment.get("account_versions")]
+
+
+def _given_back(payment: Item) -> int:
+    """What went back to the payer, or is on its way, or nobody knows. Void refunds did not."""
+    refunds = payment.get("refunds", ())
+    return sum(refund["amount_minor"] for refund in refunds if refund["state"] != "void")
+
+
+def _from_outside(entry: Item) -> Fraction:
+    """What an entry brought into the account from nowhere in it: below zero where it took out.
+
+    Money that it only moved (a carry or a cancelled plan's money that became credit) adds up to
+    nothing.
+    """
+    changes = entry.get("changes", {})
+    moved = (*changes.get("lines", ()), *changes.get("carries", ()))
+    return _sum(each["amount_minor"] for each in moved)
+
+
 def _money_went(tables: _Tables) -> dict[str, Fraction]:
     """Where all the money is, by what it became."""
     devices = [device for account in tables.accounts for device in account.get("devices", ())]
     vends = [vend for payment in tables.payments for vend in payment.get("vends", ())]
     plans = [plan for account in tables.accounts for plan in account.get("plans", ())]
+    from_outside = [_from_outside(entry) for entry in tables.entries]
     return {
         "paid off appliances, solar home systems and e-bikes": _sum(
             plan.get("paid_minor", 0) - plan.get("already_paid_minor", 0)
@@ -131,6 +165,9 @@ def _money_went(tables: _Tables) -> dict[str, Fraction]:
             device.get("carry_minor", 0) for device in devices
         ),
         "is credit": _sum(account.get("credit_minor", 0) for account in tables.accounts),
+        "was given back to payers": _sum(map(_given_back, _settled(tables.payments))),
+        "was given back from credit": -_sum(amount for amount in from_outside if amount < 0),
+        "was given by the company, not paid": -_sum(a for a in from_outside if a > 0),
     }
 
 
@@ -141,16 +178,24 @@ def _fees_of_devices_that_left(tables: _Tables) -> Fraction:
         for entry in sorted(tables.entries, key=lambda entry: entry["account_version"])
         for serial_number in entry.get("changes", {}).get("dropped", ())
     }
+    lines = [
+        (payment["customer_id"], payment["account_versions"][0], line)
+        for payment in _settled(tables.payments)
+        for line in payment["lines"]
+    ]
+    lines += [
+        (entry["customer_id"], entry["account_version"], line)
+        for entry in tables.entries
+        for line in entry.get("changes", {}).get("lines", ())
+    ]
     return _sum(
         line["amount_minor"]
-        for payment in tables.payments
-        for line in payment.get("lines", ())
-        if line["kind"] == "access_rate"
-        and payment["account_versions"][0] < left_at.get((payment["customer_id"], line["ref"]), 0)
+        for customer_id, version, line in lines
+        if line["kind"] == "access_rate" and version < left_at.get((customer_id, line["ref"]), 0)
     )
 
 
-def _sum(sums: Iterable[int | str]) -> Fraction:
+def _sum(sums: Iterable[int | str | Fraction]) -> Fraction:
     """Sums are whole numbers, or exact fractions as text."""
     return sum(map(Fraction, sums), Fraction(0))
 
@@ -161,7 +206,7 @@ def _sum(sums: Iterable[int | str]) -> Fraction:
 def _customer_books(raw: Item, account: Item, tables: _Tables, plain: _Tables) -> CustomerBooks:
     customer_id = account["customer_id"]
     payments = [p for p in plain.payments if p.get("customer_id") == customer_id]
-    settled = [payment for payment in payments if payment.get("account_versions")]
+    settled = _settled(payments)
     entries = [entry for entry in plain.entries if entry["customer_id"] == customer_id]
     return CustomerBooks(
         customer_id=customer_id,
@@ -170,7 +215,8 @@ def _customer_books(raw: Item, account: Item, tables: _Tables, plain: _Tables) -
         entries=len(entries),
         differences=[
             *_unexplained_versions(account["version"], settled, entries),
-            *_lines_that_do_not_add_up(settled),
+            *_lines_that_do_not_add_up(payments),
+            *_nothing_paid_for_nothing(payments, entries),
             *_told_by_the_domain(raw, customer_id, tables),
         ],
     )
@@ -189,10 +235,23 @@ def _unexplained_versions(version: int, payments: list[Item], entries: list[Item
 
 
 def _lines_that_do_not_add_up(payments: list[Item]) -> list[str]:
+    """What is kept of a settled payment is split without a rest; of another, nothing is split."""
     return [
         f"the lines of {payment['payment_id']} do not add up to its amount"
         for payment in payments
-        if sum(line["amount_minor"] for line in payment["lines"]) != payment["amount_minor"]
+        if sum(line["amount_minor"] for line in payment.get("lines", ()))
+        != (payment["amount_minor"] - _given_back(payment) if _settled([payment]) else 0)
+    ]
+
+
+def _nothing_paid_for_nothing(payments: list[Item], entries: list[Item]) -> list[str]:
+    """A payment of nothing carries the vend of an entry: there is that entry, and no money."""
+    named = {f"entry-{entry['customer_id']}.{entry['account_version']}" for entry in entries}
+    return [
+        f"{payment['payment_id']} is of no entry, or of money"
+        for payment in payments
+        if payment["channel"] == "entry"
+        and (payment["amount_minor"] != 0 or payment["payment_id"] not in named)
     ]
 
 
@@ -200,15 +259,27 @@ def _told_by_the_domain(raw: Item, customer_id: str, tables: _Tables) -> list[st
     """The differences that the books of the domain find."""
     owner = {"S": customer_id}
     postings: list[Posting] = []
-    for item in tables.payments:
-        if item.get("customer_id") == owner:
-            postings += postings_of(PaymentRow.from_raw_data(item).value())
+    payments = [
+        PaymentRow.from_raw_data(item).value()
+        for item in tables.payments
+        if item.get("customer_id") == owner
+    ]
+    for payment in payments:
+        postings += postings_of(payment)
     for item in tables.entries:
         if item["customer_id"] == owner:
             postings.append(posting_of(EntryRow.from_raw_data(item).value()))
     account = AccountRow.from_raw_data(raw).value()
+    stored = {item["plan_id"]["S"]: EndedPlanRow.from_raw_data(item) for item in tables.ended_plans}
+    ended = {
+        plan_id: stored[plan_id].value().paid_minor if plan_id in stored else None
+        for plan_id in plans_that_ended(account, postings)
+    }
+    found = check_books(account, postings, ended)
+    for payment in payments:
+        found += check_unposted(payment)
     return [
         f"{difference.wrong} {difference.ref}: "
         f"{difference.expected} posted, {difference.found} found"
-        for difference in check_books(account, postings)
+        for difference in found
     ]

@@ -1,4 +1,4 @@
-"""A small client of the local cloud: staff, partners, Daraja and the fakes, as the demo uses them.
+"""A small client of the local cloud: staff, partners, providers and the fakes.
 
 Everything goes over HTTP as it would on AWS; only :attr:`Cloud.aws` looks behind the counter.
 """
@@ -244,8 +244,55 @@ class Daraja:
         return self._api.call("POST", self.confirmation_path, report)
 
 
+class Paystack:
+    """Paystack's side as we see it: the checkout that a payer asks for, and the webhooks."""
+
+    def __init__(self, api: Api, channel: Mapping[str, str]) -> None:
+        self._api = api
+        self.webhook_path = channel["webhook_path"]
+        self.checkout_path = channel["checkout_path"]
+        self.secret_key = channel["secret_key"]
+
+    def payment_id(self, reference: str) -> str:
+        """The id of the payment of that reference."""
+        return f"paystack-{reference}"
+
+    def checkout(self, serial_number: str, amount: str, **more: Any) -> Answer:
+        """Ask for a checkout, as the payer's page does."""
+        body = {"serial_number": serial_number, "amount": amount, **more}
+        return self._api.call("POST", self.checkout_path, body)
+
+    def notice(
+        self, reference: str, amount_hundredths: int, currency: str = "KES", **changes: Any
+    ) -> dict[str, Any]:
+        """The data of a ``charge.success``; ``changes`` replace single fields."""
+        return {
+            "id": secrets.randbelow(10**9) + 1,
+            "domain": "test",
+            "status": "success",
+            "reference": reference,
+            "amount": amount_hundredths,
+            "currency": currency,
+            "channel": "mobile_money",
+            "paid_at": now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "metadata": {},
+            "customer": {"email": "asha@mwanga.example"},
+            **changes,
+        }
+
+    def webhook(self, event: str, data: Mapping[str, Any], *, key: str | None = None) -> Answer:
+        """Tell of an event, signed with the secret key, or with another."""
+        return self.post(json.dumps({"event": event, "data": data}).encode(), key=key)
+
+    def post(self, body: bytes, *, key: str | None = None) -> Answer:
+        """Post these bytes to the webhook, signed."""
+        signature = hmac.new((key or self.secret_key).encode(), body, hashlib.sha512).hexdigest()
+        headers = {"x-paystack-signature": signature}
+        return self._api.call("POST", self.webhook_path, body, headers=headers)
+
+
 class Fakes:
-    """The faked vendors' own side: what they were asked, and what is to go wrong."""
+    """The other sides' own side: what they were asked, and what is to go wrong."""
 
     def __init__(self, control: str) -> None:
         self._control = Api(control)
@@ -268,10 +315,41 @@ class Fakes:
         self._control.call("DELETE", "/faults")
 
     def vends(self, vendor: str, serial_number: str) -> list[dict[str, Any]]:
-        """What the vendor was asked for that device, and whether it issued a token, in order."""
+        """What the vendor was asked for that device, and whether it did it, in order.
+
+        SparkMeter knows its customers only: its ``customer_id`` stands for the serial number.
+        """
         query = {"vendor": vendor, "serial_number": serial_number}
         items: list[dict[str, Any]] = self._control.call("GET", "/vends", query=query).body["items"]
         return items
+
+    def refunds(self, provider: str) -> list[dict[str, Any]]:
+        """The refunds that the provider has taken, in order."""
+        query = {"provider": provider}
+        items: list[dict[str, Any]] = self._control.call("GET", "/refunds", query=query).body[
+            "items"
+        ]
+        return items
+
+    def pay(self, reference: str, **more: Any) -> int | None:
+        """Pay a checkout at Paystack; answers the status of our answer to its webhook, if any.
+
+        ``more``: what is paid instead (``amount`` in hundredths, ``currency``), ``event``
+        (``charge.failed``), and ``webhook=False`` where nobody is to be told.
+        """
+        return self._webhook_status("/paystack/pay", {"reference": reference, **more})
+
+    def end_refund(self, refund_id: int, event: str) -> int | None:
+        """Let a refund at Paystack be processed or fail, and tell; answers as :meth:`pay`."""
+        body = {"refund_id": refund_id, "event": event}
+        return self._webhook_status("/paystack/refund-webhook", body)
+
+    def _webhook_status(self, path: str, body: Mapping[str, Any]) -> int | None:
+        answer = self._control.call("POST", path, body)
+        if answer.status >= 300:
+            raise RuntimeError(f"the fakes did not do it: {answer}")
+        status: int | None = answer.body["webhook_status"]
+        return status
 
     def sms(self) -> list[dict[str, Any]]:
         """All SMS that were handed to the gateway, oldest first."""
@@ -279,8 +357,8 @@ class Fakes:
         return items
 
     def issued(self, vendor: str, serial_number: str) -> list[str]:
-        """The tokens that the vendor issued for that device."""
-        return [vend["token"] for vend in self.vends(vendor, serial_number) if vend["issued"]]
+        """The tokens that the vendor issued for that device; a remote top-up brings none."""
+        return [vend["token"] for vend in self.vends(vendor, serial_number) if vend["token"]]
 
 
 class Cloud:
@@ -291,6 +369,7 @@ class Cloud:
         self.api = Api(stack["base_url"])
         self.fakes = Fakes(stack["fakes"]["control"])
         self.daraja = Daraja(self.api, stack["channels"]["daraja"])
+        self.paystack = Paystack(self.api, stack["channels"]["paystack"])
         direct = stack["direct"]
         self.partner = Partner(self.api, direct["partner"], direct["secret"])
         second = direct["second"]

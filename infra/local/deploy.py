@@ -49,8 +49,10 @@ class Deployed:
             "api": "APIHandler",
             "settle": "Settle",
             "vend": "Vend",
+            "call_provider": "CallProvider",
             "send_messages": "SendMessages",
             "sweep": "Sweep",
+            "reconcile": "Reconcile",
         }
         return {name: self.ids[logical] for name, logical in logical_ids.items()}
 

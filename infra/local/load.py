@@ -7,9 +7,11 @@ import json
 import secrets
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from infra.local import processes
 from infra.local.deploy import STACK, client
@@ -37,6 +39,25 @@ def _word() -> str:
     return secrets.token_urlsafe(24)
 
 
+def _vendors() -> dict[str, dict[str, str]]:
+    return {
+        "calin": {"user_id": f"MWANGA{secrets.randbelow(10_000):04}", "password": _word()},
+        "calin_smart": {
+            "company_name": "Mwanga Local",
+            "user_name": f"mwanga{secrets.randbelow(10_000):04}",
+            "password": _word(),
+            "password_vend": _word(),
+        },
+        "sparkmeter": {
+            "token": _word(),
+            "api_key": secrets.token_hex(16),
+            "api_secret": _word(),
+            "organization_id": str(uuid4()),
+        },
+        "angaza": {"client_id": secrets.token_hex(8), "client_secret": _word()},
+    }
+
+
 @dataclass(frozen=True)
 class Generated:
     """All that is made up for one local cloud; nothing of it is used twice or anywhere else."""
@@ -49,25 +70,32 @@ class Generated:
     partners: dict[str, str] = field(default_factory=lambda: {name: _word() for name in PARTNERS})
     daraja_path_secret: str = field(default_factory=lambda: secrets.token_hex(16))
     daraja_short_code: str = "600966"
-    vendors: dict[str, dict[str, str]] = field(
-        default_factory=lambda: {
-            "calin": {"user_id": f"MWANGA{secrets.randbelow(10_000):04}", "password": _word()}
-        }
-    )
+    vendors: dict[str, dict[str, str]] = field(default_factory=_vendors)
     """What each faked manufacturer accepts: the credentials it gave to the company."""
+    paystack_secret_key: str = field(default_factory=lambda: f"sk_test_{secrets.token_hex(20)}")
     device_key: str = field(
         default_factory=lambda: base64.b64encode(secrets.token_bytes(32)).decode()
     )
 
 
-def fill_secrets(endpoint: str, generated: Generated, calin_url: str) -> None:
-    """Puts the generated secrets where an operator puts the real ones."""
+def fill_secrets(endpoint: str, generated: Generated, fakes: Mapping[str, str]) -> None:
+    """Puts the generated secrets where an operator puts the real ones.
+
+    Args:
+        endpoint: the emulator.
+        generated: what was made up.
+        fakes: the base address of each fake, by its key.
+    """
     manager = client("secretsmanager", endpoint)
-    for name, content in _secret_contents(generated, calin_url).items():
+    for name, content in secret_contents(generated, fakes).items():
         manager.put_secret_value(SecretId=f"{STACK}/{name}", SecretString=json.dumps(content))
 
 
-def _secret_contents(generated: Generated, calin_url: str) -> dict[str, Any]:
+def secret_contents(generated: Generated, fakes: Mapping[str, str]) -> dict[str, Any]:
+    """What is in each secret, as the docs pages of channels and manufacturers describe it."""
+    sparkmeter = generated.vendors["sparkmeter"]
+    koios = {name: value for name, value in sparkmeter.items() if name != "token"}
+    site = {"base_url": f"{fakes['sparkmeter']}/site", "token": sparkmeter["token"]}
     return {
         "channels/direct": {
             "partners": {name: [secret] for name, secret in generated.partners.items()}
@@ -77,7 +105,22 @@ def _secret_contents(generated: Generated, calin_url: str) -> dict[str, Any]:
             "path_secrets": [generated.daraja_path_secret],
             "addresses": ["127.0.0.1"],
         },
-        "manufacturers/calin": {"base_url": calin_url, **generated.vendors["calin"]},
+        "channels/paystack": {
+            "base_url": fakes["paystack"],
+            "secret_keys": [generated.paystack_secret_key],
+            "email": "payments@mwanga.example",
+        },
+        "manufacturers/calin": {"base_url": fakes["calin"], **generated.vendors["calin"]},
+        "manufacturers/calin_smart": {
+            "base_url": fakes["calin_smart"],
+            **generated.vendors["calin_smart"],
+            "time_zone": "UTC",
+        },
+        "manufacturers/sparkmeter": {
+            "koios": {"base_url": f"{fakes['sparkmeter']}/koios", **koios},
+            "sites": {"site": site},
+        },
+        "manufacturers/angaza": {"base_url": fakes["angaza"], **generated.vendors["angaza"]},
         "device-keys": {"current": "k1", "keys": {"k1": generated.device_key}},
     }
 

@@ -21,6 +21,7 @@ from infra.local.adapt import LocalAddresses
 from infra.local.deploy import Deployed, DeploymentFailed, deploy
 from infra.local.load import Generated, LoadingFailed, fill_secrets, fill_tables
 from infra.local.processes import HOST, NotReady, ProcessEnded
+from infra.local.providers import PROVIDERS
 from infra.local.proxy import BASE_PATH
 from infra.local.vendors import VENDORS
 from infra.package import REGION, ROOT, PackageError, build
@@ -35,6 +36,10 @@ _PROCESSES = {"emulator", "fakes", "proxy"}
 _PREFERRED_EMULATOR_PORT = 4566
 _PREFERRED_PROXY_PORT = 8080
 _PREFERRED_CONTROL_PORT = 9001
+
+_FAKES = (*VENDORS, *PROVIDERS)
+_PAYSTACK_WEBHOOK_PATH = "/payments/paystack/webhook"
+_PAYSTACK_CHECKOUT_PATH = "/payments/paystack/checkouts"
 
 
 def running_stack(state: Path = STATE) -> Stack | None:
@@ -94,7 +99,7 @@ def _start(state: Path, enforce_roles: bool) -> Stack:
     processes.wait_until(lambda: _answers(f"{endpoint}/_ministack/ready"), "the emulator", state)
     sms_log_url = f"{_address(ports['control'])}/sms"
     deployed = deploy(package, endpoint, LocalAddresses(sms_log_url))
-    fill_secrets(endpoint, generated, _vendor_url("calin", ports))
+    fill_secrets(endpoint, generated, fake_urls(ports))
     fill_tables(endpoint, generated, state)
     _start_proxy(state, ports, deployed)
     stack = _describe(ports, generated, deployed)
@@ -109,7 +114,7 @@ def _choose_ports() -> dict[str, int]:
         "emulator": _PREFERRED_EMULATOR_PORT,
         "proxy": _PREFERRED_PROXY_PORT,
         "control": _PREFERRED_CONTROL_PORT,
-        **{key: _PREFERRED_CONTROL_PORT + 1 + place for place, key in enumerate(VENDORS)},
+        **{key: _PREFERRED_CONTROL_PORT + 1 + place for place, key in enumerate(_FAKES)},
     }
     ports: dict[str, int] = {}
     for name, port in preferred.items():
@@ -135,16 +140,27 @@ def _start_emulator(state: Path, ports: dict[str, int], enforce_roles: bool) -> 
 
 
 def _start_fakes(state: Path, ports: dict[str, int], generated: Generated) -> None:
-    settings = {
+    _write_private(state / "fakes.json", fakes_settings(state, ports, generated))
+    _start_module("fakes", "infra.local.fakes", [str(state / "fakes.json")], state)
+
+
+def fakes_settings(state: Path, ports: dict[str, int], generated: Generated) -> dict[str, Any]:
+    """What the fakes are to know: where they listen, and what they accept."""
+    return {
         "control_port": ports["control"],
         "sms_log": str(state / "messages.log"),
         "vendors": {
             key: {"port": ports[key], **credentials}
             for key, credentials in generated.vendors.items()
         },
+        "providers": {
+            "paystack": {
+                "port": ports["paystack"],
+                "secret_key": generated.paystack_secret_key,
+                "webhook_url": f"{_api_url(ports)}{_PAYSTACK_WEBHOOK_PATH}",
+            }
+        },
     }
-    _write_private(state / "fakes.json", settings)
-    _start_module("fakes", "infra.local.vendors", [str(state / "fakes.json")], state)
 
 
 def _start_proxy(state: Path, ports: dict[str, int], deployed: Deployed) -> None:
@@ -165,7 +181,7 @@ def _describe(ports: dict[str, int], generated: Generated, deployed: Deployed) -
         {"partner": name, "secret": secret} for name, secret in generated.partners.items()
     )
     return {
-        "base_url": f"{_address(ports['proxy'])}{BASE_PATH}",
+        "base_url": _api_url(ports),
         "app_url": _address(ports["proxy"]),
         "aws_endpoint": _address(ports["emulator"]),
         "region": REGION,
@@ -176,11 +192,16 @@ def _describe(ports: dict[str, int], generated: Generated, deployed: Deployed) -
                 "validation_path": f"{daraja}/validation",
                 "confirmation_path": f"{daraja}/confirmation",
                 "short_code": generated.daraja_short_code,
-            }
+            },
+            "paystack": {
+                "webhook_path": _PAYSTACK_WEBHOOK_PATH,
+                "checkout_path": _PAYSTACK_CHECKOUT_PATH,
+                "secret_key": generated.paystack_secret_key,
+            },
         },
         "fakes": {
             "control": f"{_address(ports['control'])}/_control",
-            **{key: _vendor_url(key, ports) for key in VENDORS},
+            **fake_urls(ports),
         },
         "tables": deployed.tables,
         "queues": deployed.queues,
@@ -188,8 +209,13 @@ def _describe(ports: dict[str, int], generated: Generated, deployed: Deployed) -
     }
 
 
-def _vendor_url(key: str, ports: dict[str, int]) -> str:
-    return f"{_address(ports[key])}/{key}"
+def _api_url(ports: dict[str, int]) -> str:
+    return f"{_address(ports['proxy'])}{BASE_PATH}"
+
+
+def fake_urls(ports: dict[str, int]) -> dict[str, str]:
+    """The base address of each fake, by its key."""
+    return {key: f"{_address(ports[key])}/{key}" for key in _FAKES}
 
 
 def _address(port: int) -> str:

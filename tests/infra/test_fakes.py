@@ -3,59 +3,55 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import urllib3
 
-from infra.local.processes import HOST, free_port
-from infra.local.vendors import VENDORS, faults, make, server
-from infra.local.vendors.server import Fakes
+from infra.local import processes, up
+from infra.local.fakes import faults, server
+from infra.local.fakes.faults import Faults
+from infra.local.load import Generated, secret_contents
+from infra.local.vendors import VENDORS, make, sparkmeter
+from infra.package import ROOT
+from tests.infra.running_fakes import (
+    VENDOR_SETTINGS,
+    Running,
+    basic,
+    call,
+    running,
+    without_none,
+)
 
 METER = "47000123456"
-JSON = "application/json;charset=utf-8"
+CUSTOMER = "4f6f5f2a-6c1a-4a53-9d26-0a9f3a3f8c11"
+OTHER_CUSTOMER = "9c1f0d0e-0000-4000-8000-000000000001"
+UNIT = "123456789"
+TUESDAY = "2026-09-22T10:00:00+00:00"
 
-
-@dataclass(frozen=True)
-class Addresses:
-    """Where the fakes listen."""
-
-    control: str
-    calin: str
-    sms: str
-    sms_log: Path
+Reply = urllib3.BaseHTTPResponse
 
 
 @pytest.fixture
-def fakes(tmp_path: Path) -> Iterator[Addresses]:
+def fakes(tmp_path: Path) -> Iterator[Running]:
     """Freshly started fakes."""
-    port = free_port(0)
-    control_port = free_port(0, taken=[port])
-    calin = make("calin", {"user_id": "U1", "password": "secret"})
-    started = Fakes({calin: port}, tmp_path / "messages.log")
-    control = started.open(control_port)
-    base = f"http://{HOST}:{control_port}"
-    log = tmp_path / "messages.log"
-    yield Addresses(f"{base}/_control", f"http://{HOST}:{port}/calin", f"{base}/sms", log)
-    started.clear_faults()
-    control.close()
-    started.addresses["calin"].close()
+    with running(tmp_path) as started:
+        yield started
 
 
-def call(method: str, url: str, body: Any = None, **headers: str) -> urllib3.BaseHTTPResponse:
-    """One HTTP call without retries, on a connection of its own."""
-    content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-    with urllib3.PoolManager(retries=False, timeout=2) as pool:
-        return pool.request(method, url, body=content, headers=headers)
+# --- what each vendor is asked, as documented; changes replace fields, None leaves one out -----
 
 
-def buy(fakes: Addresses, content_type: str = JSON, **changes: Any) -> urllib3.BaseHTTPResponse:
-    """A purchase of 12.3 kWh, changed as told; ``None`` leaves a field out."""
+def buy(fakes: Running, content_type: str = "application/json", **changes: Any) -> Reply:
+    """12.3 kWh from Calin."""
     fields = {
         "user_id": "U1",
         "password": "secret",
@@ -64,46 +60,130 @@ def buy(fakes: Addresses, content_type: str = JSON, **changes: Any) -> urllib3.B
         "amount": 12.3,
         **changes,
     }
-    body = {name: value for name, value in fields.items() if value is not None}
-    return call("POST", f"{fakes.calin}/tokennew", body, **{"Content-Type": content_type})
+    url = f"{fakes.urls['calin']}/tokennew"
+    return call("POST", url, without_none(fields), Content_Type=content_type)
 
 
-def order(fakes: Addresses, **fields: Any) -> None:
-    """Orders a fault of Calin's."""
-    answer = call("POST", f"{fakes.control}/faults", {"vendor": "calin", **fields})
-    assert answer.status == 204, answer.data
+SMART_LOGIN = {"company_name": "Mwanga", "user_name": "U1", "password": "secret"}
 
 
-def vends(fakes: Addresses, query: str = "") -> list[dict[str, Any]]:
-    """What the control address tells of vends."""
-    items: list[dict[str, Any]] = call("GET", f"{fakes.control}/vends{query}").json()["items"]
-    return items
+def buy_smart(fakes: Running, **changes: Any) -> Reply:
+    """12.3 kWh from Calin's head-end."""
+    fields = {
+        **SMART_LOGIN,
+        "password_vend": "second secret",
+        "meter_number": METER,
+        "is_vend_by_unit": True,
+        "amount": 12.3,
+        **changes,
+    }
+    return call("POST", f"{fakes.urls['calin_smart']}/POS_Purchase/", without_none(fields))
 
 
-def test_every_registered_vendor_can_be_made() -> None:
+def history(fakes: Running, **changes: Any) -> Reply:
+    """A meter's purchases, from Calin's head-end."""
+    fields = {
+        **SMART_LOGIN,
+        "customer_number": "",
+        "customer_name": "",
+        "meter_number": METER,
+        **changes,
+    }
+    return call("POST", f"{fakes.urls['calin_smart']}/POS_PurchaseHistory", without_none(fields))
+
+
+def top_up(fakes: Running, token: str = "site token", **changes: Any) -> Reply:
+    """1000 for a customer of SparkMeter's."""
+    fields = {
+        "customer_id": CUSTOMER,
+        "amount": "1000.00",
+        "source": "cash",
+        "external_id": "direct.demo-1.1",
+        **changes,
+    }
+    url = f"{fakes.urls['sparkmeter']}/site/api/v0/transaction/"
+    return call("POST", url, without_none(fields), Authentication_Token=token)
+
+
+def transaction(fakes: Running, transaction_id: str, token: str = "site token") -> Reply:
+    """One transaction, from the site."""
+    url = f"{fakes.urls['sparkmeter']}/site/api/v0/transaction/{transaction_id}"
+    return call("GET", url, Authentication_Token=token)
+
+
+def search(
+    fakes: Running,
+    since: str = "2020-01-01T00:00:00Z",
+    cursor: Any = None,
+    *,
+    organization: str = "org-1",
+    secret: str = "secret",
+    **changes: Any,
+) -> Reply:
+    """The transactions of all sites, from Koios."""
+    filters = {"entity_types": ["transactions"], "date_range": {"from": since}, **changes}
+    body = {"filters": without_none(filters), "cursor": cursor}
+    url = f"{fakes.urls['sparkmeter']}/koios/organizations/{organization}/data/historical"
+    return call("POST", url, body, X_API_KEY="key", X_API_SECRET=secret)
+
+
+def set_credit(
+    fakes: Running, until: Any = TUESDAY, unit_number: Any = UNIT, password: str = "secret"
+) -> Reply:
+    """A wished state of a unit of Angaza's."""
+    body = {"unit_number": unit_number, "state": {"desired": {"credit_until_dt": until}}}
+    url = f"{fakes.urls['angaza']}/unit_credit"
+    return call("PUT", url, body, Authorization=basic("client", password))
+
+
+def credit(fakes: Running, query: str = f"?unit_number={UNIT}") -> Reply:
+    """The present state of a unit of Angaza's."""
+    url = f"{fakes.urls['angaza']}/unit_credit{query}"
+    return call("GET", url, Authorization=basic("client", "secret"))
+
+
+def keycode(reply: Reply) -> str:
+    """The keycode in an answer of Angaza's."""
+    found: str = reply.json()["_embedded"]["latest_keycode"]["keycode"]
+    return found
+
+
+ASK: dict[str, Callable[[Running], Reply]] = {
+    "calin": buy,
+    "calin_smart": buy_smart,
+    "sparkmeter": top_up,
+    "angaza": set_credit,
+}
+SUBJECTS = {"calin": METER, "calin_smart": METER, "sparkmeter": CUSTOMER, "angaza": UNIT}
+
+every_vendor = pytest.mark.parametrize("vendor", list(VENDORS))
+
+
+def test_every_registered_vendor_can_be_made_and_is_tested_here() -> None:
+    assert set(VENDORS) == set(ASK) == set(SUBJECTS)
     for key in VENDORS:
-        assert make(key, {"user_id": "U1", "password": "secret"}).key == key
+        assert make(key, VENDOR_SETTINGS[key], Faults()).key == key
 
 
 class TestCalin:
-    def test_a_purchase_is_answered_with_twenty_digits(self, fakes: Addresses) -> None:
+    def test_a_purchase_is_answered_with_twenty_digits(self, fakes: Running) -> None:
         answer = buy(fakes).json()
         assert answer.pop("result").isdigit()
         assert answer == {"result_code": 0, "reason": "OK"}
-        (vend,) = vends(fakes)
+        (vend,) = fakes.vends()
         assert len(vend["token"]) == 20
 
-    def test_the_same_request_twice_is_two_tokens(self, fakes: Addresses) -> None:
+    def test_the_same_request_twice_is_two_tokens(self, fakes: Running) -> None:
         assert buy(fakes).json()["result"] != buy(fakes).json()["result"]
 
-    def test_whole_kilowatt_hours_are_taken(self, fakes: Addresses) -> None:
+    def test_whole_kilowatt_hours_are_taken(self, fakes: Running) -> None:
         assert buy(fakes, amount=12).json()["result_code"] == 0
 
-    @pytest.mark.parametrize("amount", [12.34, 0, -1, "12.3", True, None, 0.05])
-    def test_other_amounts_are_not(self, fakes: Addresses, amount: Any) -> None:
+    @pytest.mark.parametrize("amount", [12.34, 0, -1, "12.3", True, None, 0.05, 1e400, 10**12])
+    def test_other_amounts_are_not(self, fakes: Running, amount: Any) -> None:
         answer = buy(fakes, amount=amount)
         assert (answer.status, answer.json()["result_code"]) == (400, 1)
-        assert vends(fakes) == []
+        assert fakes.vends() == []
 
     @pytest.mark.parametrize(
         "change",
@@ -116,109 +196,512 @@ class TestCalin:
         ids=["missing", "wrong type", "wrong kind of token", "unknown field"],
     )
     def test_the_fields_must_be_exactly_the_documented_ones(
-        self, fakes: Addresses, change: dict[str, Any]
+        self, fakes: Running, change: dict[str, Any]
     ) -> None:
         assert buy(fakes, **change).status == 400
 
     @pytest.mark.parametrize("change", [{"user_id": "U2"}, {"password": "guess"}])
-    def test_wrong_credentials_are_told(self, fakes: Addresses, change: dict[str, Any]) -> None:
+    def test_wrong_credentials_are_told(self, fakes: Running, change: dict[str, Any]) -> None:
         answer = buy(fakes, **change)
         assert (answer.status, answer.json()["result_code"]) == (200, "02")
 
-    def test_an_unknown_meter_is_told(self, fakes: Addresses) -> None:
+    def test_an_unknown_meter_is_told(self, fakes: Running) -> None:
         answer = buy(fakes, meter_id="00000123456")
         assert (answer.status, answer.json()["result_code"]) == (200, 3)
 
     @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain"])
-    def test_only_json_is_read(self, fakes: Addresses, content_type: str) -> None:
+    def test_only_json_is_read(self, fakes: Running, content_type: str) -> None:
         assert buy(fakes, content_type).status == 415
 
-    def test_what_is_not_json_is_refused(self, fakes: Addresses) -> None:
-        url = f"{fakes.calin}/tokennew"
-        assert call("POST", url, b"{", **{"Content-Type": JSON}).status == 400
+    @pytest.mark.parametrize(
+        "body",
+        [b"{", b"[]", b"\xff", b"[" * 100_000, b'{"amount": NaN}', b'{"amount": 1, "amount": 2}'],
+        ids=["cut off", "no object", "no UTF-8", "too deep", "no number", "a name twice"],
+    )
+    def test_what_is_not_a_json_object_is_refused(self, fakes: Running, body: bytes) -> None:
+        assert call("POST", f"{fakes.urls['calin']}/tokennew", body).status == 400
 
-    def test_there_is_nothing_else(self, fakes: Addresses) -> None:
-        assert call("GET", f"{fakes.calin}/tokennew").status == 405
-        assert call("POST", f"{fakes.calin}/token/", {}, **{"Content-Type": JSON}).status == 404
+    def test_there_is_nothing_else(self, fakes: Running) -> None:
+        url = fakes.urls["calin"]
+        assert call("GET", f"{url}/tokennew").status == 405
+        assert call("POST", f"{url}/token/", {}).status == 404
+        assert call("POST", f"{url}/tokennew?again=1", {}).status == 404
+        assert call("POST", f"{url.removesuffix('/calin')}/tokennew", {}).status == 404
 
 
-class TestFaults:
-    def test_an_error_500_issues_nothing(self, fakes: Addresses) -> None:
-        order(fakes, fault="error_500", times=1)
-        assert buy(fakes).status == 500
-        (vend,) = vends(fakes)
+class TestCalinSmart:
+    def test_a_purchase_is_answered_with_an_object_that_has_twenty_digits(
+        self, fakes: Running
+    ) -> None:
+        answer = buy_smart(fakes).json()
+        assert (answer["result_code"], answer["reason"]) == (0, "")
+        assert answer["result"]["meter_number"] == METER
+        assert answer["result"]["customer_name"]
+        (vend,) = fakes.vends()
+        assert answer["result"]["token"] == vend["token"]
+        assert vend["token"].isdigit()
+        assert len(vend["token"]) == 20
+
+    def test_the_same_request_twice_is_two_tokens(self, fakes: Running) -> None:
+        first, second = (buy_smart(fakes).json()["result"]["token"] for _ in range(2))
+        assert first != second
+
+    @pytest.mark.parametrize("amount", [12, 12.3, 12.345, 0.001])
+    def test_up_to_three_decimals_are_taken(self, fakes: Running, amount: Any) -> None:
+        assert buy_smart(fakes, amount=amount).json()["result_code"] == 0
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            *({"amount": amount} for amount in (12.3456, 0, -1, "12.3", True)),
+            {"is_vend_by_unit": False},
+            {"is_vend_by_unit": 1},
+            {"is_vend_by_unit": None},
+            {"meter_number": ""},
+            {"meter_number": 47000123456},
+            {"password_vend": None},
+            {"reference": "p1"},
+        ],
+        ids=str,
+    )
+    def test_anything_undocumented_is_refused(self, fakes: Running, change: dict[str, Any]) -> None:
+        answer = buy_smart(fakes, **change)
+        assert (answer.status, answer.json()["result_code"]) == (400, 1)
+        assert fakes.vends() == []
+
+    @pytest.mark.parametrize("name", ["company_name", "user_name", "password", "password_vend"])
+    def test_wrong_credentials_are_told(self, fakes: Running, name: str) -> None:
+        answer = buy_smart(fakes, **{name: "guess"})
+        assert (answer.status, answer.json()["result_code"]) == (200, "02")
+        assert fakes.vends() == []
+
+    def test_an_unknown_meter_is_told(self, fakes: Running) -> None:
+        for answer in (
+            buy_smart(fakes, meter_number="00000123456"),
+            history(fakes, meter_number="00000123456"),
+        ):
+            assert (answer.status, answer.json()["result_code"]) == (200, 3)
+
+    def test_the_history_tells_the_purchases_of_a_meter_newest_first(self, fakes: Running) -> None:
+        assert history(fakes).json() == {"result_code": 0, "reason": "", "result": []}
+        begun = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
+        tokens = [buy_smart(fakes, amount=n).json()["result"]["token"] for n in (12.3, 5.0)]
+        buy_smart(fakes, meter_number="47000999999")
+        items = history(fakes).json()["result"]
+        assert [item["token"] for item in items] == tokens[::-1]
+        assert [item["total_unit"] for item in items] == ["5", "12.3"]
+        assert {item["meter_number"] for item in items} == {METER}
+        for item in items:
+            made = datetime.strptime(item["create_date"], "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007
+            assert begun <= made <= begun + timedelta(seconds=30)
+
+    def test_the_history_of_another_customer_is_empty(self, fakes: Running) -> None:
+        buy_smart(fakes)
+        assert history(fakes, customer_name="Somebody").json()["result"] == []
+        assert history(fakes, customer_number="7").json()["result"] == []
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"customer_name": None}, {"meter_number": ""}, {"password_vend": "second secret"}],
+        ids=str,
+    )
+    def test_a_question_for_the_history_must_be_as_documented(
+        self, fakes: Running, change: dict[str, Any]
+    ) -> None:
+        assert history(fakes, **change).status == 400
+
+    def test_the_history_is_for_those_who_know_the_password(self, fakes: Running) -> None:
+        assert history(fakes, password="guess").json()["result_code"] == "02"
+
+    @pytest.mark.parametrize("fault", ["garbage", "vend_then_timeout"])
+    def test_a_token_that_was_never_told_is_in_the_history(
+        self, fakes: Running, fault: str
+    ) -> None:
+        fakes.order("calin_smart", fault, times=1)
+        try:
+            assert buy_smart(fakes).data.startswith(b"<html>")
+        except urllib3.exceptions.ReadTimeoutError:
+            assert fault == "vend_then_timeout"
+        (item,) = history(fakes).json()["result"]
+        assert item["token"] == fakes.vends()[0]["token"]
+
+    @pytest.mark.parametrize("fault", ["error_500", "refuse"])
+    def test_what_failed_is_not_in_the_history(self, fakes: Running, fault: str) -> None:
+        fakes.order("calin_smart", fault, times=1)
+        buy_smart(fakes)
+        assert history(fakes).json()["result"] == []
+
+    def test_asking_for_the_history_uses_up_no_fault(self, fakes: Running) -> None:
+        fakes.order("calin_smart", "error_500", times=1)
+        assert history(fakes).status == 200
+        assert buy_smart(fakes).status == 500
+
+    def test_there_is_nothing_else(self, fakes: Running) -> None:
+        url = fakes.urls["calin_smart"]
+        assert call("GET", f"{url}/POS_Purchase/").status == 405
+        assert call("POST", f"{url}/POS_Purchase", {}).status == 404
+        assert call("POST", f"{url}/tokennew", {}).status == 404
+
+
+class TestSparkMeter:
+    def test_a_top_up_is_answered_with_a_transaction_and_no_token(self, fakes: Running) -> None:
+        answer = top_up(fakes).json()
+        assert UUID(answer.pop("transaction_id"))
+        assert answer == {"error": False, "status": "success"}
+        (vend,) = fakes.vends(f"?vendor=sparkmeter&serial_number={CUSTOMER}")
+        assert (vend["issued"], vend["token"]) == (True, None)
+        assert vend["request"]["amount"] == "1000.00"
+
+    def test_the_same_external_id_twice_is_two_transactions(self, fakes: Running) -> None:
+        first, second = (top_up(fakes).json()["transaction_id"] for _ in range(2))
+        assert first != second
+
+    @pytest.mark.parametrize("amount", ["1000", "0.5", "0.01"])
+    def test_amounts_are_texts_with_two_decimals_at_most(self, fakes: Running, amount: str) -> None:
+        assert top_up(fakes, amount=amount).json()["error"] is False
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            *({"amount": amount} for amount in (1000, "0.00", "-1", "1.234", "1e3", "٣", "", "1.")),
+            {"customer_id": "42"},
+            {"customer_id": CUSTOMER.upper()},
+            {"source": "card"},
+            {"external_id": 7},
+            {"external_id": None},
+            {"memo": "p1"},
+        ],
+        ids=str,
+    )
+    def test_anything_undocumented_is_refused(self, fakes: Running, change: dict[str, Any]) -> None:
+        answer = top_up(fakes, **change)
+        assert (answer.status, answer.json()["status"]) == (400, "failure")
+        assert answer.json()["error"]
+        assert fakes.vends() == []
+
+    def test_an_unknown_customer_is_told(self, fakes: Running) -> None:
+        answer = top_up(fakes, customer_id="00000000-0000-4000-8000-000000000001")
+        assert answer.status == 200
+        assert answer.json() == {"error": "customer not found", "status": "failure"}
+
+    def test_a_site_knows_its_token(self, fakes: Running) -> None:
+        for answer in (top_up(fakes, token="guess"), transaction(fakes, "1", token="guess")):
+            assert answer.status == 401
+            assert answer.json() == {"error": "unauthorized", "status": "failure"}
+
+    def test_a_transaction_is_processed_when_it_is_looked_at(self, fakes: Running) -> None:
+        found = transaction(fakes, top_up(fakes).json()["transaction_id"]).json()["transaction"]
+        created = datetime.fromisoformat(found.pop("created"))
+        assert abs(datetime.now(UTC) - created) < timedelta(seconds=30)
+        assert found == {
+            "status": "processed",
+            "external_id": "direct.demo-1.1",
+            "source": "cash",
+            "amount": "1000.00",
+        }
+
+    def test_an_unknown_transaction_is_told(self, fakes: Running) -> None:
+        assert transaction(fakes, CUSTOMER).status == 404
+
+    def test_pending_lasts_as_many_looks_as_were_ordered(self, fakes: Running) -> None:
+        fakes.order("sparkmeter", "pending", times=2)
+        transaction_id = top_up(fakes).json()["transaction_id"]
+        looks = [
+            transaction(fakes, transaction_id).json()["transaction"]["status"],
+            search(fakes).json()["results"][0]["state"],
+            transaction(fakes, transaction_id).json()["transaction"]["status"],
+        ]
+        assert looks == ["pending", "pending", "processed"]
+
+    def test_what_was_processed_stays_so(self, fakes: Running) -> None:
+        transaction_id = top_up(fakes).json()["transaction_id"]
+        transaction(fakes, transaction_id)
+        fakes.order("sparkmeter", "pending", times=1)
+        found = transaction(fakes, transaction_id).json()["transaction"]
+        assert found["status"] == "processed"
+
+    def test_pending_can_be_for_one_customer(self, fakes: Running) -> None:
+        fakes.order("sparkmeter", "pending", serial_number=OTHER_CUSTOMER, times=1)
+        top_up(fakes)
+        top_up(fakes, customer_id=OTHER_CUSTOMER)
+        states = [result["state"] for result in search(fakes).json()["results"]]
+        assert states == ["processed", "pending"]
+
+    def test_a_search_finds_what_was_never_told(self, fakes: Running) -> None:
+        fakes.order("sparkmeter", "garbage", times=1)
+        top_up(fakes)
+        answer = search(fakes).json()
+        (result,) = answer["results"]
+        assert UUID(result.pop("transaction_id"))
+        assert datetime.fromisoformat(result.pop("created"))
+        assert result == {
+            "type": "transaction",
+            "site": "site",
+            "to": {"customer": {"id": CUSTOMER}},
+            "state": "processed",
+            "external_id": "direct.demo-1.1",
+            "reference_id": None,
+            "amount": "1000.00",
+        }
+        assert (answer["cursor"], answer["count"]) == (None, 1)
+
+    def test_a_search_leaves_out_what_is_older(self, fakes: Running) -> None:
+        top_up(fakes)
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        answer = search(fakes, tomorrow.isoformat()).json()
+        assert answer == {"results": [], "cursor": None, "count": 0}
+
+    def test_a_cursor_leads_through_all_pages(
+        self, fakes: Running, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sparkmeter, "TRANSACTIONS_PER_PAGE", 2)
+        for number in range(5):
+            top_up(fakes, external_id=f"p-{number}")
+        found, cursor = [], None
+        for pages in (2, 2, 1):
+            answer = search(fakes, cursor=cursor).json()
+            assert answer["count"] == len(answer["results"]) == pages
+            found += [result["external_id"] for result in answer["results"]]
+            cursor = answer["cursor"]
+        assert cursor is None
+        assert found == [f"p-{number}" for number in range(5)]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"since": "yesterday"},
+            {"since": "2026-01-01T00:00:00"},
+            {"since": 1767225600},
+            {"cursor": "somewhere"},
+            {"cursor": 2},
+            {"entity_types": ["readings"]},
+            {"entity_types": None},
+            {"site": "site"},
+            {"date_range": {}},
+        ],
+        ids=str,
+    )
+    def test_a_search_must_be_as_documented(self, fakes: Running, change: dict[str, Any]) -> None:
+        answer = search(fakes, **change)
+        assert answer.status == 400
+        assert answer.json()["errors"][0]["details"]
+
+    def test_a_search_is_for_those_who_have_the_keys(self, fakes: Running) -> None:
+        assert search(fakes, secret="guess").status == 401
+        assert search(fakes, organization="org-2").status == 404
+
+    def test_questions_use_up_no_fault_of_a_call(self, fakes: Running) -> None:
+        transaction_id = top_up(fakes).json()["transaction_id"]
+        fakes.order("sparkmeter", "error_500", times=1)
+        assert transaction(fakes, transaction_id).status == 200
+        assert search(fakes).status == 200
+        assert top_up(fakes).status == 500
+
+    def test_there_is_nothing_else(self, fakes: Running) -> None:
+        url = fakes.urls["sparkmeter"]
+        token = {"Authentication_Token": "site token"}
+        assert call("PUT", f"{url}/site/api/v0/transaction/", {}, **token).status == 405
+        assert call("POST", f"{url}/site/api/v0/transaction/1", {}, **token).status == 405
+        assert call("GET", f"{url}/site/api/v0/customers/", **token).status == 404
+
+
+class TestAngaza:
+    def test_a_wished_state_is_answered_with_a_keycode(self, fakes: Running) -> None:
+        code = keycode(set_credit(fakes))
+        assert [len(group) for group in code.split("-")] == [4, 4, 4]
+        assert code.replace("-", "").isdigit()
+        (vend,) = fakes.vends(f"?vendor=angaza&serial_number={UNIT}")
+        assert (vend["issued"], vend["token"]) == (True, code)
+
+    def test_the_same_state_once_more_is_the_same_keycode(self, fakes: Running) -> None:
+        first = keycode(set_credit(fakes))
+        assert keycode(set_credit(fakes)) == first
+        assert keycode(set_credit(fakes, "2026-09-22T13:00:00+03:00")) == first
+
+    def test_another_state_or_unit_is_another_keycode(self, fakes: Running) -> None:
+        codes = [
+            keycode(set_credit(fakes)),
+            keycode(set_credit(fakes, "2026-09-29T10:00:00+00:00")),
+            keycode(set_credit(fakes, "UNLOCKED")),
+            keycode(set_credit(fakes, unit_number="987654321")),
+        ]
+        assert len(set(codes)) == 4
+
+    def test_an_earlier_and_a_past_date_are_taken(self, fakes: Running) -> None:
+        set_credit(fakes)
+        assert set_credit(fakes, "2020-01-01T00:00:00Z").status == 200
+        assert credit(fakes).json()["state"]["current"]["credit_until_dt"] == "2020-01-01T00:00:00Z"
+
+    def test_the_present_state_can_be_looked_at(self, fakes: Running) -> None:
+        nothing = credit(fakes).json()
+        assert nothing["state"]["current"]["credit_until_dt"] is None
+        code = keycode(set_credit(fakes, "UNLOCKED"))
+        assert credit(fakes).json() == {
+            "unit_number": UNIT,
+            "state": {"current": {"credit_until_dt": "UNLOCKED"}},
+            "_embedded": {"latest_keycode": {"keycode": code}},
+        }
+
+    @pytest.mark.parametrize(
+        "until", ["2026-09-22T10:00:00", "tomorrow", "unlocked", "", None, 1790071200, ["UNLOCKED"]]
+    )
+    def test_only_a_moment_or_unlocked_is_a_state(self, fakes: Running, until: Any) -> None:
+        answer = set_credit(fakes, until)
+        assert answer.status == 400
+        assert answer.json()["context"]["reason"]
+        assert fakes.vends() == []
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"unit_number": UNIT},
+            {"unit_number": UNIT, "state": {"credit_until_dt": TUESDAY}},
+            {"unit_number": UNIT, "state": {"desired": {"credit_until_dt": TUESDAY, "days": 7}}},
+            {"unit_number": 7, "state": {"desired": {"credit_until_dt": TUESDAY}}},
+            {"unit_number": UNIT, "state": [], "days": 7},
+            [],
+        ],
+        ids=str,
+    )
+    def test_anything_undocumented_is_refused(self, fakes: Running, body: Any) -> None:
+        url = f"{fakes.urls['angaza']}/unit_credit"
+        answer = call("PUT", url, body, Authorization=basic("client", "secret"))
+        assert answer.status == 400
+        assert answer.json()["context"]["reason"]
+
+    def test_an_unknown_unit_is_told(self, fakes: Running) -> None:
+        for answer in (
+            set_credit(fakes, unit_number="000001234"),
+            credit(fakes, "?unit_number=000001234"),
+        ):
+            assert answer.status == 404
+            assert answer.json() == {"context": {"reason": "unit not found"}}
+
+    def test_wrong_credentials_are_told(self, fakes: Running) -> None:
+        answer = set_credit(fakes, password="guess")
+        assert answer.status == 401
+        assert answer.json()["context"]["reason"]
+
+    def test_a_question_names_one_unit(self, fakes: Running) -> None:
+        assert credit(fakes, "").status == 400
+        assert credit(fakes, f"?unit_number={UNIT}&all=1").status == 400
+
+    def test_there_is_nothing_else(self, fakes: Running) -> None:
+        url = fakes.urls["angaza"]
+        login = {"Authorization": basic("client", "secret")}
+        assert call("POST", f"{url}/unit_credit", {}, **login).status == 405
+        assert call("PUT", f"{url}/units", {}, **login).status == 404
+
+
+class TestFaultsOfEveryVendor:
+    @every_vendor
+    def test_an_error_500_does_nothing(self, fakes: Running, vendor: str) -> None:
+        fakes.order(vendor, "error_500", times=1)
+        assert ASK[vendor](fakes).status == 500
+        (vend,) = fakes.vends()
         assert (vend["issued"], vend["token"]) == (False, None)
 
-    def test_garbage_hides_a_token_that_was_issued(self, fakes: Addresses) -> None:
-        order(fakes, fault="garbage", times=1)
-        answer = buy(fakes)
+    @every_vendor
+    def test_garbage_hides_what_was_done(self, fakes: Running, vendor: str) -> None:
+        fakes.order(vendor, "garbage", times=1)
+        answer = ASK[vendor](fakes)
         assert answer.status == 200
         with pytest.raises(ValueError, match="Expecting value"):
             answer.json()
-        assert vends(fakes)[0]["issued"] is True
+        assert fakes.vends()[0]["issued"] is True
 
-    def test_a_refusal_is_definite(self, fakes: Addresses) -> None:
-        order(fakes, fault="refuse", times=1)
-        assert buy(fakes).json()["result_code"] == 3
-        assert vends(fakes)[0]["issued"] is False
+    @pytest.mark.parametrize(
+        ("vendor", "status", "words"),
+        [
+            ("calin", 200, {"result_code": 3, "reason": f"meter {METER} not found"}),
+            ("calin_smart", 200, {"result_code": 3, "reason": f"meter {METER} not found"}),
+            ("sparkmeter", 200, {"error": "customer not found", "status": "failure"}),
+            ("angaza", 404, {"context": {"reason": "unit not found"}}),
+        ],
+    )
+    def test_a_refusal_is_definite_and_in_the_vendors_own_words(
+        self, fakes: Running, vendor: str, status: int, words: dict[str, Any]
+    ) -> None:
+        fakes.order(vendor, "refuse", times=1)
+        answer = ASK[vendor](fakes)
+        assert (answer.status, answer.json()) == (status, words)
+        assert fakes.vends()[0]["issued"] is False
 
-    def test_a_vend_then_timeout_issues_and_never_says_so(self, fakes: Addresses) -> None:
-        order(fakes, fault="vend_then_timeout", times=1)
+    @every_vendor
+    def test_a_vend_then_timeout_does_it_and_never_says_so(
+        self, fakes: Running, vendor: str
+    ) -> None:
+        fakes.order(vendor, "vend_then_timeout", times=1)
         with pytest.raises(urllib3.exceptions.ReadTimeoutError):
-            buy(fakes)
-        assert vends(fakes)[0]["issued"] is True
+            ASK[vendor](fakes)
+        assert fakes.vends()[0]["issued"] is True
 
+    @every_vendor
     def test_slow_answers_come_in_the_end(
-        self, fakes: Addresses, monkeypatch: pytest.MonkeyPatch
+        self, fakes: Running, vendor: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(server, "SLOW_SECONDS", 0.3)
-        order(fakes, fault="slow", times=1)
+        fakes.order(vendor, "slow", times=1)
         begun = time.monotonic()
-        assert buy(fakes).json()["result_code"] == 0
+        assert ASK[vendor](fakes).status == 200
         assert time.monotonic() - begun >= 0.3
+        assert fakes.vends()[0]["issued"] is True
 
-    def test_a_fault_ends_after_its_times(self, fakes: Addresses) -> None:
-        order(fakes, fault="error_500", times=2)
+    @every_vendor
+    def test_refused_connections_are_really_refused(self, fakes: Running, vendor: str) -> None:
+        fakes.order(vendor, "refuse_connection")
+        with pytest.raises(urllib3.exceptions.NewConnectionError):
+            ASK[vendor](fakes)
+        assert fakes.vends() == []
+        fakes.clear()
+        assert ASK[vendor](fakes).status == 200
+
+    @every_vendor
+    def test_a_fault_of_one_subject_leaves_the_others_alone(
+        self, fakes: Running, vendor: str
+    ) -> None:
+        fakes.order(vendor, "error_500", serial_number="somebody else", times=1)
+        assert ASK[vendor](fakes).status == 200
+        fakes.order(vendor, "error_500", serial_number=SUBJECTS[vendor], times=1)
+        assert ASK[vendor](fakes).status == 500
+
+    @every_vendor
+    def test_a_fault_of_one_vendor_leaves_the_others_alone(
+        self, fakes: Running, vendor: str
+    ) -> None:
+        fakes.order(vendor, "error_500")
+        statuses = {key: ask(fakes).status for key, ask in ASK.items()}
+        assert statuses == {key: 500 if key == vendor else 200 for key in ASK}
+
+
+class TestFaults:
+    def test_a_fault_ends_after_its_times(self, fakes: Running) -> None:
+        fakes.order("calin", "error_500", times=2)
         assert [buy(fakes).status for _ in range(3)] == [500, 500, 200]
 
-    def test_a_fault_without_times_lasts_until_it_is_cleared(self, fakes: Addresses) -> None:
-        order(fakes, fault="error_500")
+    def test_a_fault_without_times_lasts_until_it_is_cleared(self, fakes: Running) -> None:
+        fakes.order("calin", "error_500")
         assert [buy(fakes).status for _ in range(3)] == [500, 500, 500]
-        assert call("DELETE", f"{fakes.control}/faults").status == 204
+        fakes.clear()
         assert buy(fakes).status == 200
 
-    def test_a_fault_of_one_device_leaves_the_others_alone(self, fakes: Addresses) -> None:
-        order(fakes, fault="error_500", serial_number="47000999999", times=1)
-        assert buy(fakes).status == 200
-        assert buy(fakes, meter_id="47000999999").status == 500
-
-    def test_a_request_that_the_vendor_would_refuse_uses_up_no_fault(
-        self, fakes: Addresses
-    ) -> None:
-        order(fakes, fault="error_500", times=1)
+    def test_a_request_that_the_vendor_would_refuse_uses_up_no_fault(self, fakes: Running) -> None:
+        fakes.order("calin", "error_500", times=1)
         assert buy(fakes, amount=0).status == 400
         assert buy(fakes).status == 500
 
-    def test_refused_connections_are_really_refused(self, fakes: Addresses) -> None:
-        order(fakes, fault="refuse_connection")
-        with pytest.raises(urllib3.exceptions.NewConnectionError):
-            buy(fakes)
-        assert vends(fakes) == []
-        call("DELETE", f"{fakes.control}/faults")
-        assert buy(fakes).status == 200
-
     def test_refused_connections_end_by_themselves(
-        self, fakes: Addresses, monkeypatch: pytest.MonkeyPatch
+        self, fakes: Running, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(server, "CLOSED_SECONDS_EACH", 0.2)
-        order(fakes, fault="refuse_connection", times=2)
+        fakes.order("calin", "refuse_connection", times=2)
         with pytest.raises(urllib3.exceptions.NewConnectionError):
             buy(fakes)
         time.sleep(0.7)
         assert buy(fakes).status == 200
 
-    def test_clearing_releases_calls_that_are_kept_waiting(self, fakes: Addresses) -> None:
-        order(fakes, fault="slow", times=1)
+    def test_clearing_releases_calls_that_are_kept_waiting(self, fakes: Running) -> None:
+        fakes.order("calin", "slow", times=1)
         begun = time.monotonic()
         clearing = threading.Timer(0.2, call, ["DELETE", f"{fakes.control}/faults"])
         clearing.start()
@@ -235,17 +718,19 @@ class TestFaults:
             {"vendor": "calin", "fault": "slow", "serial_number": 7},
             {"vendor": "calin", "fault": "refuse_connection", "serial_number": METER},
             {"vendor": "calin", "fault": "slow", "when": "now"},
+            {"vendor": "calin", "fault": "pending"},
+            {"vendor": "sparkmeter", "fault": "refund_fails"},
             ["calin"],
         ],
     )
-    def test_an_order_that_makes_no_sense_is_refused(self, fakes: Addresses, fields: Any) -> None:
+    def test_an_order_that_makes_no_sense_is_refused(self, fakes: Running, fields: Any) -> None:
         assert call("POST", f"{fakes.control}/faults", fields).status == 422
 
 
 class TestControl:
-    def test_vends_tell_what_was_asked_but_no_password(self, fakes: Addresses) -> None:
+    def test_vends_tell_what_was_asked_but_no_password(self, fakes: Running) -> None:
         token = buy(fakes).json()["result"]
-        (vend,) = vends(fakes)
+        (vend,) = fakes.vends()
         assert vend.pop("at").endswith("Z")
         request = vend.pop("request")
         assert (request["meter_id"], request["amount"]) == (METER, "12.3")
@@ -257,24 +742,29 @@ class TestControl:
             "token": token,
         }
 
-    def test_vends_can_be_narrowed_to_a_vendor_and_a_device(self, fakes: Addresses) -> None:
+    def test_no_password_is_told(self, fakes: Running) -> None:
+        buy_smart(fakes)
+        (vend,) = fakes.vends()
+        assert {"secret", "second secret"}.isdisjoint(vend["request"].values())
+
+    def test_vends_can_be_narrowed_to_a_vendor_and_a_device(self, fakes: Running) -> None:
         buy(fakes)
         buy(fakes, meter_id="47000999999")
-        assert len(vends(fakes, "?vendor=calin")) == 2
-        assert len(vends(fakes, "?vendor=calin&serial_number=47000999999")) == 1
-        assert vends(fakes, "?vendor=other") == []
+        assert len(fakes.vends("?vendor=calin")) == 2
+        assert len(fakes.vends("?vendor=calin&serial_number=47000999999")) == 1
+        assert fakes.vends("?vendor=other") == []
 
-    def test_there_are_no_refunds_without_a_provider_that_refunds(self, fakes: Addresses) -> None:
+    def test_there_are_no_refunds_without_a_provider_that_refunds(self, fakes: Running) -> None:
         assert call("GET", f"{fakes.control}/refunds?provider=x").json() == {"items": []}
 
-    def test_unknown_addresses_are_not_found(self, fakes: Addresses) -> None:
+    def test_unknown_addresses_are_not_found(self, fakes: Running) -> None:
         assert call("GET", f"{fakes.control}/nothing").status == 404
 
 
 class TestSms:
     SMS = ("to", "body", "payment_id", "number")
 
-    def test_an_sms_can_be_read_by_tools_and_by_people(self, fakes: Addresses) -> None:
+    def test_an_sms_can_be_read_by_tools_and_by_people(self, fakes: Running) -> None:
         values = ("+254700000001", "Token 1234 5678", "direct.demo-1", 1)
         sms = dict(zip(self.SMS, values, strict=True))
         assert call("POST", fakes.sms, sms).status == 201
@@ -284,6 +774,70 @@ class TestSms:
         assert "Token 1234 5678" in text
         assert "+254700000001" in text
 
-    def test_anything_else_is_refused(self, fakes: Addresses) -> None:
+    def test_anything_else_is_refused(self, fakes: Running) -> None:
         assert call("POST", fakes.sms, {"to": "+254700000001"}).status == 422
         assert call("POST", fakes.sms, b"nonsense").status == 422
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """What the local cloud puts into the secrets, while its fakes run."""
+    state = tmp_path_factory.mktemp("state")
+    ports: dict[str, int] = {}
+    for name in ("control", "proxy", *VENDORS, "paystack"):
+        ports[name] = processes.free_port(0, taken=list(ports.values()))
+    generated = Generated()
+    settings = state / "fakes.json"
+    settings.write_text(json.dumps(up.fakes_settings(state, ports, generated)))
+    command = [sys.executable, "-m", "infra.local.fakes", str(settings)]
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        processes.wait_until(
+            lambda: processes.is_listening(ports["control"]), "the fakes", state, 30
+        )
+        yield secret_contents(generated, up.fake_urls(ports))
+        process.terminate()
+
+
+class TestTheLocalCloudsFakes:
+    """Started as the local cloud starts them."""
+
+    def test_calin_accepts_what_is_in_the_secret(self, secrets: dict[str, Any]) -> None:
+        secret = dict(secrets["manufacturers/calin"])
+        url = secret.pop("base_url")
+        body = {**secret, "meter_id": METER, "token_type": "CreditToken", "amount": 1}
+        assert call("POST", f"{url}/tokennew", body).json()["result_code"] == 0
+
+    def test_calin_smart_accepts_what_is_in_the_secret(self, secrets: dict[str, Any]) -> None:
+        secret = dict(secrets["manufacturers/calin_smart"])
+        url = secret.pop("base_url")
+        assert secret.pop("time_zone") == "UTC"
+        body = {**secret, "meter_number": METER, "is_vend_by_unit": True, "amount": 1}
+        assert call("POST", f"{url}/POS_Purchase/", body).json()["result_code"] == 0
+
+    def test_sparkmeter_accepts_what_is_in_the_secret(self, secrets: dict[str, Any]) -> None:
+        secret = secrets["manufacturers/sparkmeter"]
+        site, koios = secret["sites"]["site"], secret["koios"]
+        url = f"{site['base_url']}/api/v0/transaction/1"
+        assert call("GET", url, Authentication_Token=site["token"]).status == 404
+        filters = {"entity_types": ["transactions"], "date_range": {"from": TUESDAY}}
+        answer = call(
+            "POST",
+            f"{koios['base_url']}/organizations/{koios['organization_id']}/data/historical",
+            {"filters": filters, "cursor": None},
+            X_API_KEY=koios["api_key"],
+            X_API_SECRET=koios["api_secret"],
+        )
+        assert answer.status == 200
+
+    def test_angaza_accepts_what_is_in_the_secret(self, secrets: dict[str, Any]) -> None:
+        secret = secrets["manufacturers/angaza"]
+        login = basic(secret["client_id"], secret["client_secret"])
+        url = f"{secret['base_url']}/unit_credit?unit_number={UNIT}"
+        assert call("GET", url, Authorization=login).status == 200
+
+    def test_paystack_accepts_what_is_in_the_secret(self, secrets: dict[str, Any]) -> None:
+        secret = secrets["channels/paystack"]
+        (key,) = secret["secret_keys"]
+        assert "@" in secret["email"]
+        answer = call("GET", f"{secret['base_url']}/refund", Authorization=f"Bearer {key}")
+        assert answer.json()["data"] == []

@@ -121,6 +121,7 @@ class TestFunctions:
             "PAYMENTS_QUEUE_URL": {"Ref": "PaymentsQueue"},
             "VENDS_QUEUE_URL": {"Ref": "VendsQueue"},
             "MESSAGES_QUEUE_URL": {"Ref": "MessagesQueue"},
+            "PROVIDER_CALLS_QUEUE_URL": {"Ref": "ProviderCallsQueue"},
         }
 
     @pytest.mark.parametrize("function", sorted(FUNCTIONS))

@@ -22,7 +22,7 @@ from tests.integration.store.ledger_of_requests import LedgerOfRequests
 
 TABLES = Path(__file__).parents[2] / "infra" / "tables.yaml"
 STACK = "test"
-_QUEUES = ("payments", "vends", "messages")
+_QUEUES = ("payments", "vends", "messages", "provider-calls")
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,10 @@ def install(cloud: Cloud) -> dict[str, str]:
     """Make the tables and queues; answer the variables that name the queues."""
     for definition in table_definitions():
         cloud.dynamodb.create_table(**definition)
-    return {f"{queue.upper()}_QUEUE_URL": _make_queue(cloud.sqs, queue) for queue in _QUEUES}
+    return {
+        f"{queue.upper().replace('-', '_')}_QUEUE_URL": _make_queue(cloud.sqs, queue)
+        for queue in _QUEUES
+    }
 
 
 @pytest.fixture

@@ -44,7 +44,15 @@ from chalicelib.services.ports.providers import (
     RefusalClass,
 )
 from chalicelib.services.ports.queues import Queues
+from chalicelib.services.ports.reconciliation import (
+    Entries,
+    PassState,
+    Reconciliation,
+    Reconciliations,
+    ReportedDifference,
+)
 from chalicelib.services.ports.records import (
+    AccountChange,
     Appliance,
     ApplianceKind,
     Customer,
@@ -80,14 +88,18 @@ from chalicelib.services.ports.stores import (
     Staff,
     Tariffs,
 )
+from chalicelib.services.ports.vending import BusyDevices, Circuits
 
 __all__ = [
+    "AccountChange",
     "Accounts",
     "AlreadyThere",
     "Appliance",
     "ApplianceKind",
     "Appliances",
+    "BusyDevices",
     "Catalogue",
+    "Circuits",
     "Clock",
     "ConditionFailed",
     "Customer",
@@ -96,6 +108,7 @@ __all__ = [
     "Device",
     "DeviceState",
     "Devices",
+    "Entries",
     "Entry",
     "InUse",
     "InvalidCursor",
@@ -112,6 +125,7 @@ __all__ = [
     "OutcomeUnknown",
     "Page",
     "Paid",
+    "PassState",
     "Payments",
     "Provider",
     "ProviderAnswer",
@@ -122,11 +136,14 @@ __all__ = [
     "Providers",
     "QueueUnavailable",
     "Queues",
+    "Reconciliation",
+    "Reconciliations",
     "RecoveryClass",
     "RefundTaken",
     "RefusalClass",
     "Registration",
     "Registry",
+    "ReportedDifference",
     "SecretMissing",
     "Session",
     "Sessions",

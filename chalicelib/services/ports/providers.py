@@ -133,3 +133,6 @@ class Providers(Protocol):
 
     def get(self, channel: str) -> Provider | None:
         """The provider of that channel; ``None`` where it offers no calls."""
+
+    def can_refund(self, channel: str) -> bool:
+        """Whether money of that channel can go back through its provider."""

@@ -187,6 +187,7 @@ class Registration:
     """A customer and a device that become known together or not at all.
 
     ``account`` is one version further than it is stored, ``entry`` made that version.
+    ``payment`` is new: the payment of nothing that carries the vend of the entry.
     """
 
     customer: Customer
@@ -196,6 +197,15 @@ class Registration:
     entry: Entry
     ended_plans: tuple[Plan, ...] = ()
     guard: tuple[str, str] | None = None
+    payment: Payment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChange:
+    """An account one version further than it is stored, and the entry that made that version."""
+
+    account: Account
+    entry: Entry
 
 
 T = TypeVar("T")

@@ -11,6 +11,7 @@ from chalicelib.domain.payment import Payment
 from chalicelib.domain.plan import Plan
 from chalicelib.domain.tariff import Rate, Tariff
 from chalicelib.services.ports.records import (
+    AccountChange,
     Appliance,
     ApplianceKind,
     Customer,
@@ -69,13 +70,32 @@ class Payments(Protocol):
         """
 
     def lease(
-        self, payment_id: str, number: int, attempt: int, lease_until: datetime
+        self,
+        payment_id: str,
+        number: int,
+        attempt: int,
+        *,
+        called_at: datetime,
+        lease_until: datetime,
+        again: bool = False,
     ) -> Payment | None:
         """Take up a vend: attempt n-1 -> n, state -> calling, in one conditional request.
 
-        Only from ``intended`` or ``refused`` with ``attempts == attempt - 1``, while the payment
-        is ``vending`` or ``held`` (another vend of it may be held). Vend n stands at index n - 1.
-        Answers the payment as written, ``None`` when the condition did not hold.
+        Only from ``intended`` or ``refused``, or, with ``again``, from ``uncertain``, and with
+        ``attempts == attempt - 1``, while the payment is ``vending`` or ``held`` (another vend of
+        it may be held). Vend n stands at index n - 1. Answers the payment as written, ``None``
+        when the condition did not hold.
+        """
+
+    def receive(self, payment: Payment, guard: tuple[str, str]) -> Payment:
+        """Write a payment that we started and that was paid, with a guard on its receipt.
+
+        In one transaction, if the payment's stored revision is still ``payment.revision``.
+
+        Raises:
+            ConditionFailed: ``what`` is ``guard``: the receipt is known already.
+            VersionConflict: somebody else changed the payment first.
+            TryAgain, OutcomeUnknown: see there.
         """
 
     def due(self, shard: int, until: datetime, limit: int) -> Sequence[str]:
@@ -102,17 +122,30 @@ class Accounts(Protocol):
         device: Device | None = None,
         ended_plans: Sequence[Plan] = (),
         payment: Payment | None = None,
+        new_payment: Payment | None = None,
         guard: tuple[str, str] | None = None,
     ) -> None:
         """Write account and entry (and device, payment, idempotency guard) in one transaction.
 
-        Conditional on the stored version being ``account.version - 1``. ``guard`` is
+        Conditional on the stored version being ``account.version - 1``. ``new_payment`` must not
+        exist yet: the payment of nothing that carries the vend of the entry. ``guard`` is
         (guard id, value) and must not exist yet.
 
         Raises:
             VersionConflict: the account (or device, payment) was changed first.
             ConditionFailed: ``what`` is ``"guard"``.
         """
+
+    def change_both(self, first: AccountChange, second: AccountChange, device: Device) -> None:
+        """Write two accounts with their entries, and the device that changes hands, in one
+        transaction, on the same conditions.
+
+        Raises:
+            VersionConflict: one of them was changed first; nothing was written.
+        """
+
+    def entry(self, customer_id: str, account_version: int) -> Entry | None:
+        """The entry that made that version of the account, read consistently."""
 
     def ended_plan(self, plan_id: str) -> Plan | None:
         """A plan that has ended (paid, cancelled, written off)."""

@@ -24,6 +24,7 @@ ENGLISH = Language(
     unlock_sent="{serial_number} is fully paid and unlocked.",
     debts_only="No token: all of it paid what was owed.",
     kept="No token yet: the rest is kept for your next payment.",
+    unlock_held="We are looking into the unlocking of {serial_number}. We will write to you.",
     held="We are looking into your payment of {money} for {serial_number}. "
     "Please do not pay again, we will write to you. Ref {reference}",
     unusable="We cannot use {money} for {serial_number}: please check the number. "

@@ -24,6 +24,7 @@ FRENCH = Language(
     unlock_sent="{serial_number} est entièrement payé et débloqué.",
     debts_only="Pas de code: tout a servi à payer ce qui était du.",
     kept="Pas encore de code: le reste est gardé pour votre prochain paiement.",
+    unlock_held="Nous vérifions le déverrouillage de {serial_number}. Nous vous écrirons.",
     held="Nous vérifions votre paiement de {money} pour {serial_number}. "
     "Ne payez pas de nouveau, nous vous écrirons. Réf {reference}",
     unusable="Nous ne pouvons pas utiliser {money} pour {serial_number}: vérifiez le numéro. "

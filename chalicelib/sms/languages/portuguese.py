@@ -24,6 +24,7 @@ PORTUGUESE = Language(
     unlock_sent="{serial_number} esta pago por completo e desbloqueado.",
     debts_only="Sem token: tudo serviu para pagar a divida.",
     kept="Ainda sem token: o resto fica guardado para o seu proximo pagamento.",
+    unlock_held="Estamos a verificar o desbloqueio de {serial_number}. Vamos escrever-lhe.",
     held="Estamos a verificar o seu pagamento de {money} para {serial_number}. "
     "Por favor nao pague de novo, vamos escrever-lhe. Ref {reference}",
     unusable="Nao podemos usar {money} para {serial_number}: verifique o numero. "

@@ -24,6 +24,7 @@ SWAHILI = Language(
     unlock_sent="{serial_number} imelipwa yote na imefunguliwa.",
     debts_only="Hakuna tokeni: pesa zote zimelipa deni.",
     kept="Hakuna tokeni bado: kilichobaki kimewekwa kwa malipo yajayo.",
+    unlock_held="Tunafuatilia kufunguliwa kwa {serial_number}. Tutakuandikia.",
     held="Tunafuatilia malipo yako ya {money} kwa {serial_number}. "
     "Tafadhali usilipe tena, tutakuandikia. Kumb {reference}",
     unusable="Hatuwezi kutumia {money} kwa {serial_number}: tafadhali hakiki namba. "

@@ -1,23 +1,28 @@
 """Manufacturers faked as real HTTP servers, strict about what they receive, with faults.
 
-A new fake is one module that offers a class with the shape of :class:`~.vendor.Vendor`, and one
-line here.
+A new fake is one module that offers a class with the shape of
+:class:`~infra.local.fakes.fake.Fake`, made from what the manufacturer gave to the company and the
+faults in force, and one line here.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 
-from infra.local.vendors.vendor import Vendor, VendorSettings
+from infra.local.fakes.fake import Fake, Settings
+from infra.local.fakes.faults import Faults
 
 VENDORS = {
     "calin": "infra.local.vendors.calin:Calin",
+    "calin_smart": "infra.local.vendors.calin_smart:CalinSmart",
+    "sparkmeter": "infra.local.vendors.sparkmeter:SparkMeter",
+    "angaza": "infra.local.vendors.angaza:Angaza",
 }
 """The key of each faked manufacturer, and where its class is."""
 
 
-def make(key: str, settings: VendorSettings) -> Vendor:
+def make(key: str, settings: Settings, faults: Faults) -> Fake:
     """The fake of the manufacturer ``key``, with the credentials that it is to accept."""
     module, _, name = VENDORS[key].partition(":")
-    vendor: Vendor = getattr(import_module(module), name)(settings)
+    vendor: Fake = getattr(import_module(module), name)(settings, faults)
     return vendor

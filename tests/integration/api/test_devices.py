@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.account import Account, DeviceAccount, Kind
+from chalicelib.domain.books import CarryChange
+from chalicelib.services.entries import Act, entry_of
 from chalicelib.services.ports import DeviceState, VersionConflict
 from tests.integration.api.conftest import (
     PLAN,
@@ -25,7 +27,8 @@ from tests.integration.api.conftest import (
     registration,
     shs,
 )
-from tests.integration.company import FixedClock
+from tests.integration.company import NOW, FixedClock
+from tests.integration.store.ledger_of_requests import LedgerOfRequests
 
 
 def account_of(api: Api, customer_id: str) -> Account:
@@ -232,14 +235,22 @@ def test_a_meter_that_comes_back_begins_again_with_the_old_fees_still_owed(
     assert [device["serial_number"] for device in old["devices"]] == ["47001"]
 
 
-def test_the_carry_becomes_the_old_owner_s_credit(api: Api, meter1: str) -> None:
-    account = account_of(api, "C1")
+def carried(api: Api, amount_minor: Fraction) -> None:
+    """Let the meter of C1 carry that much, as the books have it."""
+    account = account_of(api, "C1").next_version()
     [record] = account.devices
-    put_account(api, account.with_device(replace(record, carry_minor=Fraction(500))))
+    account = account.with_device(replace(record, carry_minor=amount_minor))
+    act = Act("test", api.clock.now(), "test")
+    carries = [CarryChange("47001", amount_minor)]
+    api.wiring.accounts.change(account, entry_of(act, account, "test", carries=carries))
+
+
+def test_the_carry_becomes_the_old_owner_s_credit(api: Api, meter1: str) -> None:
+    carried(api, Fraction(500))
     give(api, "C2")
     assert account_of(api, "C1").credit_minor == 500
     assert record_of(api, "C2", "47001").carry_minor == 0
-    [_, released] = entries(api, "C1")
+    [_, _, released] = entries(api, "C1")
     assert released.changes["lines"] == [{"kind": "credit", "ref": "C1", "amount_minor": 500}]
     assert released.changes["carries"] == [{"serial_number": "47001", "amount_minor": "-500"}]
     assert released.changes["dropped"] == ["47001"]
@@ -247,22 +258,19 @@ def test_the_carry_becomes_the_old_owner_s_credit(api: Api, meter1: str) -> None
 
 
 def test_of_a_carry_not_even_a_part_of_a_minor_unit_is_lost(api: Api, meter1: str) -> None:
-    account = account_of(api, "C1")
-    [record] = account.devices
-    put_account(api, account.with_device(replace(record, carry_minor=Fraction(1001, 2))))
+    carried(api, Fraction(1001, 2))
     give(api, "C2")
     assert account_of(api, "C1").credit_minor == 500
     left = record_of(api, "C1", "47001")
     assert (left.owned, left.carry_minor) == (False, Fraction(1, 2))
     assert "dropped" not in entries(api, "C1")[-1].changes
+    assert books_differ(api, "C1") == []
 
 
 def test_a_carry_of_a_meter_that_owes_fees_leaves_less_than_a_minor_unit_behind(
     api: Api, meter1: str, clock: FixedClock
 ) -> None:
-    account = account_of(api, "C1")
-    [record] = account.devices
-    put_account(api, account.with_device(replace(record, carry_minor=Fraction(1001, 2))))
+    carried(api, Fraction(1001, 2))
     clock.move(timedelta(days=7))
     give(api, None)
     left = record_of(api, "C1", "47001")
@@ -319,23 +327,85 @@ def test_a_change_of_owner_says_to_whom_and_why(
     assert api.put("/devices/47001/owner", body, "office").status == 422
 
 
-def test_a_change_of_hands_that_stops_half_way_is_completed_by_the_same_request(
-    api: Api, meter1: str, monkeypatch: pytest.MonkeyPatch
+def everything(api: Api) -> list[object]:
+    """What a change of hands writes."""
+    accounts = [api.wiring.accounts.get(customer_id) for customer_id in ("C1", "C2")]
+    return [*accounts, api.wiring.devices.get("47001"), entries(api, "C1"), entries(api, "C2")]
+
+
+def test_both_accounts_and_the_device_change_in_one_step(
+    api: Api, meter1: str, ledger: LedgerOfRequests
 ) -> None:
-    change = api.wiring.accounts.change
-
-    def dies_at_the_second(account: Account, *args: Any, **more: Any) -> None:
-        if account.customer_id == "C2":
-            raise VersionConflict
-        change(account, *args, **more)
-
-    monkeypatch.setattr(api.wiring.keep_devices, "_pause", lambda seconds: None)
-    with monkeypatch.context() as broken:
-        broken.setattr(api.wiring.accounts, "change", dies_at_the_second)
-        assert give(api, "C2").code == "version_conflict"
-    assert api.get("/devices/47001").json["state"] == "unassigned"
+    before = len(ledger.operations)
     assert give(api, "C2").json["customer_id"] == "C2"
+    writes = [o for o in ledger.operations[before:] if o not in ("GetItem", "BatchGetItem")]
+    assert writes == ["TransactWriteItems"]
+    assert (account_of(api, "C1").version, account_of(api, "C2").version) == (2, 1)
     assert books_differ(api, "C1") == books_differ(api, "C2") == []
+
+
+@pytest.mark.parametrize("ahead", ["C1", "C2", "the device"])
+def test_a_change_of_hands_that_loses_a_race_leaves_everything_and_is_made_anew(
+    api: Api, meter1: str, ahead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_both = api.wiring.accounts.change_both
+
+    def faster() -> None:
+        if ahead == "the device":
+            device = api.wiring.devices.get("47001")
+            assert device is not None
+            api.wiring.registry.update_device(device)
+            return
+        account = (api.wiring.accounts.get(ahead) or Account(ahead)).next_version()
+        act = Act("somebody", api.clock.now(), "test")
+        api.wiring.accounts.change(account, entry_of(act, account, "test"))
+
+    def overtaken(*arguments: Any) -> None:
+        monkeypatch.setattr(api.wiring.accounts, "change_both", change_both)
+        faster()
+        before = everything(api)
+        with pytest.raises(VersionConflict):
+            change_both(*arguments)
+        assert everything(api) == before
+        raise VersionConflict
+
+    monkeypatch.setattr(api.wiring.accounts, "change_both", overtaken)
+    assert give(api, "C2").json["customer_id"] == "C2"
+    assert [entry.what for entry in entries(api, "C1")].count("device_released") == 1
+    assert [entry.what for entry in entries(api, "C2")].count("device_taken") == 1
+    assert books_differ(api, "C1") == books_differ(api, "C2") == []
+
+
+@pytest.mark.parametrize("by_way_of_nobody", [False, True])
+def test_the_time_that_a_device_still_runs_goes_with_it(
+    api: Api, shs1: str, place: Place, by_way_of_nobody: bool
+) -> None:
+    end_plan(api)
+    account = account_of(api, "C1")
+    [record] = account.devices
+    until = NOW + timedelta(days=5, microseconds=1)
+    running = replace(record, counter=17, paid_until=until, unlocked=True)
+    put_account(api, account.with_device(running))
+    api.post("/customers", person(place, name="Juma"), "office")
+    if by_way_of_nobody:
+        shown = give(api, None, "SHS1").json
+        assert (shown["state"], shown["paid_until"]) == ("unassigned", "2026-03-15T09:00:00.000Z")
+        assert enter(api, TECHNICAL).json["paid_until"] == "2026-03-15T09:00:00.000Z"
+    shown = give(api, "C2", "SHS1").json
+    assert (shown["state"], shown["paid_until"]) == ("unlocked", "2026-03-15T09:00:00.000Z")
+    taken = record_of(api, "C2", "SHS1")
+    assert (taken.counter, taken.paid_until, taken.unlocked) == (17, until, True)
+    device = api.wiring.devices.get("SHS1")
+    assert device is not None
+    assert not {"count", "paid_until", "unlocked"} & set(device.technical)
+
+
+def test_a_device_that_does_not_run_takes_no_time_along(api: Api, shs1: str, place: Place) -> None:
+    end_plan(api)
+    assert give(api, None, "SHS1").json["paid_until"] is None
+    assert give(api, "C1", "SHS1").json["state"] == "active"
+    taken = record_of(api, "C1", "SHS1")
+    assert (taken.paid_until, taken.unlocked) == (None, False)
 
 
 def test_a_device_that_is_changing_hands_elsewhere_asks_to_come_back(
@@ -347,10 +417,13 @@ def test_a_device_that_is_changing_hands_elsewhere_asks_to_come_back(
     assert api.get("/devices/47001").json["paid_until"] is None
 
 
-def test_a_plan_s_end_makes_a_device_unlocked_for_its_owner_only(
+def test_a_device_that_is_unlocked_is_so_for_its_next_owner_too(
     api: Api, place: Place, shs1: str
 ) -> None:
     sold = shs(serial_number="SHS2", plan={**PLAN, "already_paid": "7000"})
     api.post("/registrations", registration({"customer_id": "C1"}, sold), "office")
     assert api.get("/devices/SHS2").json["state"] == "unlocked"
+    api.post("/customers", person(place, name="Juma"), "office")
     assert give(api, None, "SHS2").json["state"] == "unassigned"
+    shown = give(api, "C2", "SHS2").json
+    assert (shown["state"], shown["plan"]) == ("unlocked", None)

@@ -348,7 +348,14 @@ def test_a_device_that_was_paid_before_is_unlocked_at_once(api: Api, place: Plac
     [record] = account.devices
     assert record.counter is not None and record.counter > 1
     [entry] = entries(api, "C1")
-    assert len(entry.changes["unlock_token"]) == 9
+    assert entry.changes["vend"] == "entry-C1.1"
+    [payment] = api.get("/payments?customer_id=C1").json["items"]
+    assert (payment["payment_id"], payment["channel"]) == ("entry-C1.1", "entry")
+    assert (payment["amount"], payment["status"], payment["lines"]) == ("0.00", "completed", [])
+    [token] = payment["tokens"]
+    assert (token["kind"], token["serial_number"], len(token["value"])) == ("unlock", "SHS1", 9)
+    assert token["value"] not in str(entry)
+    assert books_differ(api, "C1") == []
 
 
 def test_a_device_that_was_paid_before_but_gets_no_token_is_refused(
@@ -362,6 +369,19 @@ def test_a_device_that_was_paid_before_but_gets_no_token_is_refused(
     answer = register(api, registration(person(place), shs(plan=plan)), "office")
     assert (answer.status, answer.fields) == (422, ["device.plan.already_paid"])
     assert api.get("/customers").json["items"] == []
+
+
+def test_a_device_of_a_manufacturer_that_is_called_may_have_been_paid_before_too(
+    api: Api, place: Place
+) -> None:
+    plan = {**PLAN, "already_paid": "7000"}
+    device = shs(manufacturer="angaza", plan=plan, technical=None)
+    answer = register(api, registration(person(place), device), "office")
+    assert (answer.status, answer.json["device"]["state"]) == (201, "unlocked")
+    [payment] = api.get("/payments?customer_id=C1").json["items"]
+    assert (payment["status"], payment["tokens"]) == ("vending", [])
+    [vend] = payment["vends"]
+    assert (vend["kind"], vend["manufacturer"], vend["state"]) == ("unlock", "angaza", "intended")
 
 
 # --- the books --------------------------------------------------------------------------------

@@ -17,12 +17,13 @@ from chalicelib.domain.payment import (
     RECEIPT,
     Payment,
     Status,
-    Vend,
     VendState,
     held,
     vend_uncertain,
 )
-from chalicelib.manufacturers.calin import STEP, Calin
+from chalicelib.domain.plan import Plan
+from chalicelib.manufacturers.calin import Calin
+from chalicelib.manufacturers.sts import STEP
 from chalicelib.services.entries import Act, entry_of
 from chalicelib.services.ports import Device
 from chalicelib.wiring import Wiring
@@ -277,16 +278,59 @@ def test_a_payment_without_a_vend_in_doubt_cannot_become_credit(
     assert counter.account(dear).version == 2
 
 
-def test_time_cannot_become_credit(
-    company: Company, counter: Counter, wiring: Wiring, clock: FixedClock
-) -> None:
-    shs = plan("p-shs", 7000, serial_number=SHS)
-    customer_id = company.customer(company.shs(plan_id="p-shs"), plans=(shs,))
-    payment = counter.pay(claim(SHS, 700))
+def in_doubt_about_time(counter: Counter, payment: Payment, clock: FixedClock) -> None:
+    """Make the payment's time vend one of which nobody knows whether it was issued."""
     (done,) = payment.vends
-    remote: Vend = replace(done, state=VendState.CALLING)
-    doubtful = vend_uncertain(payment.with_vend(remote), 1, "time-out", clock.now())
-    wiring.payments.save(doubtful)
+    remote = payment.with_vend(replace(done, state=VendState.CALLING))
+    doubtful = vend_uncertain(replace(remote, tokens=()), 1, "time-out", clock.now())
+    counter.wiring.payments.save(doubtful)
+
+
+@pytest.fixture
+def buyer(company: Company) -> tuple[str, Plan]:
+    """A customer with a solar home system on a plan of 700 a week."""
+    shs = plan("p-shs", 7000, serial_number=SHS)
+    return company.customer(company.shs(plan_id="p-shs"), plans=(shs,)), shs
+
+
+def test_time_that_was_not_issued_becomes_credit_and_its_instalments_are_open_again(
+    counter: Counter, wiring: Wiring, clock: FixedClock, buyer: tuple[str, Plan]
+) -> None:
+    customer_id, shs = buyer
+    before = counter.account(customer_id)
+    in_doubt_about_time(counter, counter.pay(claim(SHS, 750)), clock)
+    payment = wiring.resolve.resolve_credit(PAYMENT_ID, **SAID)
+    account = counter.account(customer_id)
+    assert (account.credit_minor, account.plans[0].paid_minor) == (kes(750), 0)
+    record = account.device(SHS)
+    assert record and (record.carry_days, record.paid_until) == (0, clock.now())
+    assert account.version == before.version + 2
+    assert payment.lines == (
+        Line(LineKind.TIME, SHS, kes(750)),
+        Line(LineKind.TIME, SHS, -kes(750)),
+        Line(LineKind.CREDIT, customer_id, kes(750)),
+    )
+    assert differences(counter, customer_id, shs) == []
+
+
+def test_time_that_a_later_payment_has_built_upon_stays_where_it_is(
+    counter: Counter, wiring: Wiring, clock: FixedClock, buyer: tuple[str, Plan]
+) -> None:
+    customer_id, _ = buyer
+    first = counter.pay(claim(SHS, 700))
+    counter.pay(claim(SHS, 700, "T2"))
+    in_doubt_about_time(counter, first, clock)
+    with pytest.raises(FieldError) as caught:
+        wiring.resolve.resolve_credit(PAYMENT_ID, **SAID)
+    assert caught.value.field == "outcome"
+    assert counter.account(customer_id).version == 3
+
+
+def test_an_unlock_cannot_become_credit(
+    counter: Counter, wiring: Wiring, clock: FixedClock, buyer: tuple[str, Plan]
+) -> None:
+    customer_id, _ = buyer
+    in_doubt_about_time(counter, counter.pay(claim(SHS, 7000)), clock)
     with pytest.raises(FieldError) as caught:
         wiring.resolve.resolve_credit(PAYMENT_ID, **SAID)
     assert caught.value.field == "outcome"

@@ -20,7 +20,8 @@ from chalicelib.domain.payment import (
     held,
     vend_done,
 )
-from chalicelib.manufacturers.calin import STEP, Calin
+from chalicelib.manufacturers.calin import Calin
+from chalicelib.manufacturers.sts import STEP
 from chalicelib.services.ports import (
     Device,
     OutcomeUnknown,
@@ -294,7 +295,13 @@ def test_an_uncertain_vend_of_a_manufacturer_that_repeats_safely_needs_no_such_w
     repeatable = replace(calin.manufacturer, recovery=RecoveryClass.REPEATABLE)
     monkeypatch.setattr(calin, "manufacturer", repeatable)
     wiring.resolve.retry(PAYMENT_ID, **SAID)
-    assert states(counter.now(PAYMENT_ID)) == [VendState.VOID, VendState.INTENDED]
+    payment = counter.now(PAYMENT_ID)
+    assert (payment.status, states(payment)) == (Status.VENDING, [VendState.UNCERTAIN])
+    counter.let_delays_pass()
+    counter.run_dry()
+    payment = counter.now(PAYMENT_ID)
+    assert (payment.status, states(payment)) == (Status.COMPLETED, [VendState.DONE])
+    assert payment.vend(1).attempts == 2
 
 
 def test_trying_an_uncertain_vend_again_makes_a_new_one_of_the_same_intent(

@@ -96,7 +96,8 @@ def test_a_call_that_nobody_finished_is_found_uncertain(
 ) -> None:
     company.customer(company.meter())
     counter.to_the_vend(METER, 500)
-    wiring.payments.lease(PAYMENT_ID, 1, 1, clock.now() + timedelta(seconds=30))
+    until = clock.now() + timedelta(seconds=30)
+    wiring.payments.lease(PAYMENT_ID, 1, 1, called_at=clock.now(), lease_until=until)
     clock.move(2 * A_MINUTE)
     wiring.sweep.sweep()
     counter.run_dry()

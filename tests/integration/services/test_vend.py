@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.allocation import VendKind, VendRules
-from chalicelib.domain.payment import HELD_MESSAGE, Payment, Status, Vend, VendState, vend_done
-from chalicelib.manufacturers.calin import STEP, Calin
+from chalicelib.domain.payment import HELD_MESSAGE, Payment, Status, VendState, vend_done
+from chalicelib.manufacturers.calin import Calin
+from chalicelib.manufacturers.sts import STEP
 from chalicelib.services.ports import (
     Device,
     OutcomeUnknown,
     QueueUnavailable,
+    Sold,
     TryAgain,
+    VendOrder,
     VersionConflict,
 )
 from chalicelib.services.vend import UNREACHABLE_MAX, WRITES_MAX, OutOfTime
@@ -288,7 +291,7 @@ def test_a_crash_in_the_call_leaves_the_vend_for_a_person(
     clock: FixedClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def crash(self: Calin, payment_id: str, vend: Vend) -> str:
+    def crash(self: Calin, order: VendOrder) -> Sold:
         raise ZeroDivisionError
 
     with monkeypatch.context() as defect, pytest.raises(ZeroDivisionError):
@@ -442,7 +445,8 @@ def test_an_answer_whose_writing_was_not_confirmed_leaves_the_next_attempt_alone
     """The next attempt is running by the time at which the payment is read again."""
 
     def next_attempt() -> None:
-        wiring.payments.lease(PAYMENT_ID, 1, 2, clock.now() + timedelta(seconds=30))
+        until = clock.now() + timedelta(seconds=30)
+        wiring.payments.lease(PAYMENT_ID, 1, 2, called_at=clock.now(), lease_until=until)
 
     unreachable(counter, calin)
     payments = Interrupted(wiring.payments, save=[Lost(OutcomeUnknown())], get=[next_attempt])

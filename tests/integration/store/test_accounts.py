@@ -6,9 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from chalicelib.domain.account import Account
 from chalicelib.domain.payment import Status
+from chalicelib.domain.plan import PlanState
 from chalicelib.services.ports import (
+    AccountChange,
     ConditionFailed,
+    Device,
     DeviceState,
     OutcomeUnknown,
     TryAgain,
@@ -38,6 +42,7 @@ from tests.integration.store.faults import (
     cancelled,
     dynamodb_answers,
 )
+from tests.integration.store.ledger_of_requests import LedgerOfRequests
 
 
 @pytest.fixture(autouse=True)
@@ -82,9 +87,75 @@ def test_all_that_changes_with_it_is_written_too(accounts: DynamoAccounts) -> No
     assert DynamoRegistry().guard("key#1") == "p-1"
 
 
-def test_an_unknown_account_and_an_unknown_plan_are_none(accounts: DynamoAccounts) -> None:
+@pytest.mark.parametrize("ended_as", [None, PlanState.CANCELLED, PlanState.WRITTEN_OFF])
+def test_how_a_plan_ended_is_kept(accounts: DynamoAccounts, ended_as: PlanState | None) -> None:
+    ended = replace(SHS_PLAN, ended_as=ended_as)
+    accounts.change(account(version=38, plans=()), entry(), ended_plans=[ended])
+    assert accounts.ended_plan(ended.plan_id) == ended
+
+
+def test_a_new_payment_comes_with_the_entry(accounts: DynamoAccounts) -> None:
+    new = payment("entry")
+    accounts.change(account(version=38), entry(), new_payment=new)
+    assert DynamoPayments().get(new.payment_id) == new
+
+
+def test_a_new_payment_that_is_there_stops_all_of_it(
+    accounts: DynamoAccounts, cloud: Cloud
+) -> None:
+    with pytest.raises(VersionConflict):
+        accounts.change(account(version=38), entry(), new_payment=payment())
+    assert_nothing_was_written(accounts, cloud)
+
+
+def test_what_is_not_there_is_none(accounts: DynamoAccounts) -> None:
     assert accounts.get("C9") is None
     assert accounts.ended_plan("p-0") is None
+    assert accounts.entry(CUSTOMER_ID, 37) is None
+
+
+# --- two accounts at once -------------------------------------------------------------------------
+
+OTHER = AccountChange(Account("C2", 1), entry(1, customer_id="C2"))
+
+
+def test_two_accounts_and_a_device_change_together(
+    accounts: DynamoAccounts, ledger: LedgerOfRequests
+) -> None:
+    moved = device(customer_id="C2")
+    accounts.change_both(AccountChange(account(version=38), entry()), OTHER, moved)
+    assert ledger.operations == ["TransactWriteItems"]
+    assert accounts.get(CUSTOMER_ID) == account(version=38)
+    assert accounts.entry(CUSTOMER_ID, 38) == entry()
+    assert accounts.get("C2") == OTHER.account
+    assert accounts.entry("C2", 1) == OTHER.entry
+    assert DynamoDevices().get(SHS) == replace(moved, revision=2)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "moved"),
+    [
+        (AccountChange(account(version=39), entry(39)), OTHER, device()),
+        (
+            AccountChange(account(version=38), entry()),
+            AccountChange(Account("C2", 2), entry(2, customer_id="C2")),
+            device(),
+        ),
+        (AccountChange(account(version=38), entry()), OTHER, device(revision=7)),
+    ],
+    ids=["the first account", "the second account", "the device"],
+)
+def test_what_was_changed_first_stops_both(
+    accounts: DynamoAccounts,
+    cloud: Cloud,
+    first: AccountChange,
+    second: AccountChange,
+    moved: Device,
+) -> None:
+    with pytest.raises(VersionConflict):
+        accounts.change_both(first, second, moved)
+    assert_nothing_was_written(accounts, cloud)
+    assert accounts.get("C2") is None
 
 
 def test_an_account_that_was_changed_first_stops_all_of_it(

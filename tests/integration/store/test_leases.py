@@ -21,8 +21,12 @@ LEASE_UNTIL = NOW + timedelta(seconds=30)
 PAYMENT_ID = vending().payment_id
 
 
-def lease(payments: DynamoPayments, number: int = 1, attempt: int = 1) -> Payment | None:
-    return payments.lease(PAYMENT_ID, number, attempt, LEASE_UNTIL)
+def lease(
+    payments: DynamoPayments, number: int = 1, attempt: int = 1, *, again: bool = False
+) -> Payment | None:
+    return payments.lease(
+        PAYMENT_ID, number, attempt, called_at=NOW, lease_until=LEASE_UNTIL, again=again
+    )
 
 
 def test_a_lease_is_one_request_that_brings_the_payment_back(
@@ -33,7 +37,13 @@ def test_a_lease_is_one_request_that_brings_the_payment_back(
     leased = lease(payments)
     assert ledger.operations == ["UpdateItem"]
     assert ledger.write_units == 1
-    taken = replace(ENERGY_VEND, state=VendState.CALLING, attempts=1, lease_until=LEASE_UNTIL)
+    taken = replace(
+        ENERGY_VEND,
+        state=VendState.CALLING,
+        attempts=1,
+        lease_until=LEASE_UNTIL,
+        called_at=NOW,
+    )
     assert leased == replace(vending(), vends=(taken,), revision=2)
     assert payments.get(PAYMENT_ID) == leased
 
@@ -43,6 +53,17 @@ def test_of_two_workers_one_gets_the_lease(payments: DynamoPayments) -> None:
     with ThreadPoolExecutor(4) as pool:
         leases = list(pool.map(lambda _: lease(payments), range(8)))
     assert sum(leased is not None for leased in leases) == 1
+
+
+def test_an_uncertain_vend_is_taken_up_again_only_where_that_is_harmless(
+    payments: DynamoPayments,
+) -> None:
+    payments.create(vending(state=VendState.UNCERTAIN, attempts=1, retry_at=NOW, looks=2))
+    assert lease(payments, attempt=2) is None
+    leased = lease(payments, attempt=2, again=True)
+    assert leased
+    assert (leased.vend(1).state, leased.vend(1).attempts) == (VendState.CALLING, 2)
+    assert (leased.vend(1).retry_at, leased.vend(1).looks) == (None, 0)
 
 
 @pytest.mark.parametrize("status", [Status.VENDING, Status.HELD])

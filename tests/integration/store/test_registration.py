@@ -20,6 +20,7 @@ from chalicelib.store.accounts import DynamoAccounts
 from chalicelib.store.customers import DynamoCustomers, DynamoRegistry
 from chalicelib.store.devices import DynamoDevices
 from chalicelib.store.models import AccountRow
+from chalicelib.store.payments import DynamoPayments
 from chalicelib.store.sites import DynamoSites
 from tests.integration.conftest import Cloud
 from tests.integration.store.examples import (
@@ -32,6 +33,7 @@ from tests.integration.store.examples import (
     customer,
     device,
     entry,
+    payment,
     registration,
 )
 from tests.integration.store.ledger_of_requests import LedgerOfRequests
@@ -61,7 +63,9 @@ def test_everything_is_there_after_one_request(
     registry: DynamoRegistry, ledger: LedgerOfRequests, cloud: Cloud
 ) -> None:
     paid = replace(SHS_PLAN, paid_minor=SHS_PLAN.total_minor)
-    registry.register(registration(ended_plans=(paid,), guard=("app#1", SHS)))
+    registry.register(
+        registration(ended_plans=(paid,), guard=("app#1", SHS), payment=payment("entry"))
+    )
     assert ledger.operations == ["TransactWriteItems"]
     assert DynamoCustomers().get(CUSTOMER_ID) == customer()
     assert DynamoDevices().get(SHS) == device()
@@ -69,6 +73,7 @@ def test_everything_is_there_after_one_request(
     assert DynamoAccounts().ended_plan(paid.plan_id) == paid
     assert cloud.item("entries", customer_id=CUSTOMER_ID, account_version=1)
     assert registry.guard("app#1") == SHS
+    assert DynamoPayments().get(payment("entry").payment_id) == payment("entry")
     assert children(cloud, 1) == 2
 
 
@@ -119,6 +124,7 @@ def test_customer_and_device_may_stand_in_two_villages(
         ({"account": account(version=1)}, "account"),
         ({"account": account(customer_id="C2", version=5)}, "account"),
         ({"entry": entry(1)}, "account"),
+        ({"payment": payment("entry")}, "account"),
         ({"device": device(SHS), "customer": customer(village_id=77)}, "device"),
     ],
     ids=str,
@@ -126,7 +132,7 @@ def test_customer_and_device_may_stand_in_two_villages(
 def test_each_condition_is_told_by_its_name_and_leaves_nothing_behind(
     registry: DynamoRegistry, cloud: Cloud, changed: dict[str, Any], what: str
 ) -> None:
-    registry.register(registration(guard=("app#1", SHS)))
+    registry.register(registration(guard=("app#1", SHS), payment=payment("entry")))
     assert refused(registry, replace(NOBODY, **changed)) == what
     assert DynamoCustomers().get("C2") is None
     assert DynamoDevices().get(METER) is None

@@ -10,9 +10,20 @@ from typing import Any
 from chalicelib.domain.account import Account
 from chalicelib.domain.allocation import Allocation
 from chalicelib.domain.errors import MwangaError, Refusal
-from chalicelib.domain.payment import Claim, Payment, Status, accepted, claim_hash, payment_id_of
+from chalicelib.domain.payment import (
+    Claim,
+    Payment,
+    Status,
+    accepted,
+    claim_hash,
+    expired,
+    payment_id_of,
+    started,
+)
+from chalicelib.domain.payment import paid as now_paid
 from chalicelib.services.accept import Accepted, Quote, ReferenceConflict
-from chalicelib.services.ports import SecretMissing, Settings
+from chalicelib.services.collect import NoSuchPayment
+from chalicelib.services.ports import Paid, RefundTaken, SecretMissing, Settings
 
 NOW = datetime(2026, 1, 8, 9, 0, tzinfo=UTC)
 
@@ -51,6 +62,8 @@ class FrontDesk:
     questions: list[Claim] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     quotes: list[Claim] = field(default_factory=list)
+    starts: list[Claim] = field(default_factory=list)
+    told: list[tuple[str, int, RefundTaken | str]] = field(default_factory=list)
     journal: RecordingJournal = field(default_factory=RecordingJournal)
 
     def question(self, claim: Claim) -> Refusal | None:
@@ -85,6 +98,43 @@ class FrontDesk:
         return self._judge(claim) or Quote(
             claim.serial_number, claim.amount_minor, claim.currency, "ASHA M.", nothing
         )
+
+    def start(self, claim: Claim) -> Payment | Refusal:
+        self._fail()
+        self.starts.append(claim)
+        refusal = self._judge(claim)
+        if refusal is not None:
+            return refusal
+        payment_id = payment_id_of(claim.source, claim.transaction)
+        if payment_id in self.stored:
+            raise ReferenceConflict(payment_id)
+        self.stored[payment_id] = started(
+            claim, moment=self.clock, received_at=self.clock, customer_id="C1"
+        )
+        return self.stored[payment_id]
+
+    def not_started(self, payment: Payment, reason: str) -> None:
+        self.stored[payment.payment_id] = expired(payment, reason, self.clock)
+
+    def paid(self, payment_id: str, paid: Paid) -> Payment:
+        self._fail()
+        known = self.stored.get(payment_id)
+        if known is None:
+            raise NoSuchPayment(payment_id)
+        agreed = (known.amount_minor, known.currency) == (paid.amount_minor, paid.currency)
+        owner = next((p for p in self.stored.values() if p.receipt == paid.receipt), known)
+        if not agreed or owner is not known or known.receipt not in (None, paid.receipt):
+            raise ReferenceConflict(payment_id)
+        if known.receipt is None:
+            moment = paid.paid_at or self.clock
+            self.stored[payment_id] = now_paid(
+                known, receipt=paid.receipt, moment=moment, now=self.clock
+            )
+        return self.stored[payment_id]
+
+    def refund_told(self, payment_id: str, amount_minor: int, told: RefundTaken | str) -> None:
+        self._fail()
+        self.told.append((payment_id, amount_minor, told))
 
     def payment(self, payment_id: str) -> Payment | None:
         return self.stored.get(payment_id)

@@ -19,6 +19,7 @@ REQUIRED: list[tuple[str, Callable[[], str]]] = [
     ("PAYMENTS_QUEUE_URL", environment.payments_queue_url),
     ("VENDS_QUEUE_URL", environment.vends_queue_url),
     ("MESSAGES_QUEUE_URL", environment.messages_queue_url),
+    ("PROVIDER_CALLS_QUEUE_URL", environment.provider_calls_queue_url),
 ]
 
 

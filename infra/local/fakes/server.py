@@ -1,4 +1,4 @@
-"""The servers of the fakes: one address per vendor, and one to control them all."""
+"""The servers of the fakes: one address for each, and one to control them all."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import json
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from infra.local.processes import HOST
-from infra.local.vendors.faults import (
+from infra.local.fakes.fake import NOT_FOUND, Answer, Fake, Provider, Request, timestamp
+from infra.local.fakes.faults import (
+    CALL_FAULTS,
     CLOSED_SECONDS_EACH,
     SILENT_SECONDS,
     SLOW_SECONDS,
@@ -22,7 +23,7 @@ from infra.local.vendors.faults import (
     Faults,
     UnreadableFault,
 )
-from infra.local.vendors.vendor import Answer, Request, Vendor
+from infra.local.processes import HOST
 
 _GARBAGE = Answer(200, b"<html><body>Service temporarily", "text/html")
 
@@ -66,18 +67,28 @@ class Address:
 
 
 class Fakes:
-    """All faked vendors, what they issued, and the SMS that would have been sent."""
+    """All fakes, what the vendors issued, and the SMS that would have been sent."""
 
-    def __init__(self, vendors: Mapping[Vendor, int], sms_log: Path) -> None:
+    def __init__(
+        self,
+        vendors: Mapping[Fake, int],
+        providers: Mapping[Provider, int],
+        faults: Faults,
+        sms_log: Path,
+    ) -> None:
         """Args:
-        vendors: each vendor with its port.
+        vendors: each faked manufacturer with its port.
+        providers: each faked payment provider with its port.
+        faults: what goes wrong with them.
         sms_log: where SMS are written, readable for people.
         """
-        self.faults = Faults()
+        ports: list[tuple[Fake, int]] = [*vendors.items(), *providers.items()]
+        self.faults = faults
+        self.own_faults = {fake.key: fake.own_faults for fake, _ in ports}
         self.addresses = {
-            vendor.key: Address(port, _vendor_handler(vendor, self))
-            for vendor, port in vendors.items()
+            fake.key: Address(port, _fake_handler(fake, self)) for fake, port in ports
         }
+        self.providers = list(providers)
         self.silence = threading.Event()
         self._vends: list[dict[str, Any]] = []
         self._sms: list[dict[str, Any]] = []
@@ -109,15 +120,27 @@ class Fakes:
             address.open()
 
     def record_vend(
-        self, vendor: str, serial_number: str, request: Mapping[str, Any], token: str | None
+        self,
+        vendor: str,
+        serial_number: str,
+        request: Mapping[str, Any],
+        *,
+        issued: bool,
+        token: str | None = None,
     ) -> None:
-        """Remembers an accepted request and what was issued for it, if anything."""
+        """Remembers an accepted request, and whether anything was issued for it.
+
+        A remote top-up is issued without a token.
+        """
         vend = {
-            "at": _now(),
+            "at": timestamp(),
             "vendor": vendor,
             "serial_number": serial_number,
-            "request": {**request, "password": "…"} if "password" in request else dict(request),
-            "issued": token is not None,
+            "request": {
+                name: "…" if name.startswith("password") else value
+                for name, value in request.items()
+            },
+            "issued": issued,
             "token": token,
         }
         with self._lock:
@@ -133,11 +156,20 @@ class Fakes:
                 and serial_number in (None, vend["serial_number"])
             ]
 
+    def refunds(self, provider: str | None) -> list[dict[str, Any]]:
+        """The refunds that providers have taken, oldest first."""
+        return [
+            {"provider": known.key, **refund}
+            for known in self.providers
+            if provider in (None, known.key)
+            for refund in known.refunds()
+        ]
+
     def take_sms(self, sms: dict[str, Any]) -> None:
         """Keeps an SMS and writes it down."""
-        head = f"{_now()}  to {sms['to']}  ({sms['payment_id']}, {sms['number']})"
+        head = f"{timestamp()}  to {sms['to']}  ({sms['payment_id']}, {sms['number']})"
         with self._lock:
-            self._sms.append({"at": _now(), **sms})
+            self._sms.append({"at": timestamp(), **sms})
             with self._sms_log.open("a", encoding="utf-8") as log:
                 log.write(f"{head}\n{sms['body']}\n\n")
 
@@ -171,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler, ABC):
         """Answers one request."""
 
     def log_message(self, format: str, *args: Any) -> None:
-        print(f"{_now()} {format % args}")
+        print(f"{timestamp()} {format % args}")
 
     def do_GET(self) -> None:
         self.serve()
@@ -179,33 +211,49 @@ class _Handler(BaseHTTPRequestHandler, ABC):
     do_POST = do_PUT = do_DELETE = do_GET
 
 
-def _vendor_handler(vendor: Vendor, fakes: Fakes) -> type[_Handler]:
-    class VendorHandler(_Handler):
-        """Serves one vendor under ``/<key>``."""
+def _fake_handler(fake: Fake, fakes: Fakes) -> type[_Handler]:
+    class FakeHandler(_Handler):
+        """Serves one fake under ``/<key>``."""
 
         def serve(self) -> None:
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            path = self.path.removeprefix(f"/{vendor.key}")
-            read = vendor.read(Request(self.command, path, headers, self.body()))
+            request = self._request()
+            read = fake.read(request) if request else NOT_FOUND
             if isinstance(read, Answer):
                 return self.answer(read)
-            fault = fakes.faults.take(vendor.key, read.serial_number)
+            record = partial(fakes.record_vend, fake.key, read.subject, read.request)
+            fault = fakes.faults.take(fake.key, read.subject, CALL_FAULTS)
             silence = fakes.silence
             if fault in (Fault.ERROR_500, Fault.REFUSE):
-                fakes.record_vend(vendor.key, read.serial_number, read.request, None)
+                if read.is_vend:
+                    record(issued=False)
                 if fault is Fault.REFUSE:
-                    return self.answer(vendor.refusal(read))
+                    return self.answer(fake.refusal(read))
                 return self.answer(Answer(500, b"Internal Server Error", "text/plain"))
-            token, answer = vendor.issue(read)
-            fakes.record_vend(vendor.key, read.serial_number, read.request, token)
+            done = fake.carry_out(read)
+            if read.is_vend:
+                record(issued=True, token=done.token)
             if fault is Fault.VEND_THEN_TIMEOUT:
                 silence.wait(SILENT_SECONDS)
                 return None  # hangs up without a word
             if fault is Fault.SLOW:
                 silence.wait(SLOW_SECONDS)
-            return self.answer(_GARBAGE if fault is Fault.GARBAGE else answer)
+            return self.answer(_GARBAGE if fault is Fault.GARBAGE else done.answer)
 
-    return VendorHandler
+        def _request(self) -> Request | None:
+            """The request, if it is for this fake."""
+            body = self.body()
+            address = urlsplit(self.path)
+            if not address.path.startswith(f"/{fake.key}/"):
+                return None
+            return Request(
+                self.command,
+                address.path.removeprefix(f"/{fake.key}"),
+                {name.lower(): value for name, value in self.headers.items()},
+                body,
+                dict(parse_qsl(address.query, keep_blank_values=True)),
+            )
+
+    return FakeHandler
 
 
 def _control_handler(fakes: Fakes) -> type[_Handler]:
@@ -214,12 +262,13 @@ def _control_handler(fakes: Fakes) -> type[_Handler]:
 
         def serve(self) -> None:
             address = urlsplit(self.path)
-            query = {name: values[-1] for name, values in parse_qs(address.query).items()}
+            query = dict(parse_qsl(address.query))
             routes: dict[tuple[str, str], Callable[[], Answer]] = {
                 ("POST", "/_control/faults"): self._add_fault,
                 ("DELETE", "/_control/faults"): self._clear_faults,
                 ("GET", "/_control/vends"): lambda: self._vends(query),
-                ("GET", "/_control/refunds"): lambda: Answer.of({"items": []}),
+                ("GET", "/_control/refunds"): lambda: self._refunds(query),
+                **self._controls(),
                 ("POST", "/sms"): self._take_sms,
                 ("GET", "/sms"): lambda: Answer.of({"items": fakes.sms()}),
             }
@@ -228,7 +277,7 @@ def _control_handler(fakes: Fakes) -> type[_Handler]:
 
         def _add_fault(self) -> Answer:
             try:
-                order = FaultOrder.read(_json(self.body()), set(fakes.addresses))
+                order = FaultOrder.read(_json(self.body()), fakes.own_faults)
             except UnreadableFault as error:
                 return Answer.of({"error": str(error)}, 422)
             fakes.order_fault(order)
@@ -241,6 +290,21 @@ def _control_handler(fakes: Fakes) -> type[_Handler]:
         def _vends(self, query: Mapping[str, str]) -> Answer:
             vends = fakes.vends(query.get("vendor"), query.get("serial_number"))
             return Answer.of({"items": vends})
+
+        def _refunds(self, query: Mapping[str, str]) -> Answer:
+            return Answer.of({"items": fakes.refunds(query.get("provider"))})
+
+        def _controls(self) -> dict[tuple[str, str], Callable[[], Answer]]:
+            """What providers can be told to do, under ``/_control/<provider>/<name>``."""
+
+            def told(act: Callable[[Any], Answer]) -> Answer:
+                return act(_json(self.body()))
+
+            return {
+                ("POST", f"/_control/{provider.key}/{name}"): partial(told, act)
+                for provider in fakes.providers
+                for name, act in provider.controls().items()
+            }
 
         def _take_sms(self) -> Answer:
             sms = _json(self.body())
@@ -257,7 +321,3 @@ def _json(body: bytes) -> Any:
         return json.loads(body)
     except ValueError:
         return None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

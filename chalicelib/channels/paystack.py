@@ -1,0 +1,799 @@
+"""Paystack: a customer pays on the provider's own page, which we open for one payment.
+
+We start every payment: the serial number is checked and the payment stored as ``pending`` before
+the provider is asked for anything, under a reference of ours. That money has moved is told by a
+signed webhook, or found out by asking (``PaystackProvider.verify``); a payer who is sent back to
+us proves nothing. Refunds are asked for here and become true later.
+
+Amounts go over the wire in hundredths of the major unit, whatever decimals the currency has.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any
+from urllib.parse import quote, urlsplit
+from uuid import uuid4
+
+from chalicelib.channels.claimed_serial import claimed_serial
+from chalicelib.channels.interface import (
+    BODY_BYTES_MAX,
+    JSON,
+    Channel,
+    Desk,
+    Endpoint,
+    FieldErrors,
+    check_is_json,
+    check_size,
+    header,
+)
+from chalicelib.channels.strict_json import Malformed, Number, read_object
+from chalicelib.domain.errors import FieldError, InvalidAmount, MwangaError, Refusal, Refused
+from chalicelib.domain.money import Currency, parse_amount
+from chalicelib.domain.payment import Claim, Payment, Refund, payment_id_of
+from chalicelib.runtime.one_call import Answer, NoAnswer, NotSent, call, is_base_url
+from chalicelib.services.accept import ReferenceConflict
+from chalicelib.services.collect import NoSuchPayment
+from chalicelib.services.currencies import currency_of
+from chalicelib.services.ports import (
+    NotAtProvider,
+    Paid,
+    ProviderAnswer,
+    ProviderRefused,
+    ProviderRequest,
+    ProviderUncertain,
+    ProviderUnreachable,
+    RecoveryClass,
+    RefundTaken,
+    RefusalClass,
+    SecretMissing,
+    Settings,
+)
+
+KEY = "paystack"
+SECRET = "channels/paystack"  # noqa: S105 - the name of a secret, not a secret
+SECONDS_MAX = 20
+REFUNDS_PER_PAGE = 100
+ERRORS_MAX = 20
+URL_LENGTH_MAX = 2000
+SHOWN_LENGTH_MAX = 100
+
+_REFERENCE = re.compile(r"[0-9a-f]{32}")
+"""How our references look. Whatever else the provider's account is used for has others."""
+
+_SECRET_KEY = re.compile(r"[!-~]{1,200}")
+_SECRET_SHOWN = re.compile(r"sk_\w+")
+_EMAIL = re.compile(r"[!-?A-~]+@[!-?A-~]+")
+_EMAIL_LENGTH_MAX = 254
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_HUNDREDTHS = re.compile(r"[0-9]{1,15}")
+_ID_NUMBER = re.compile(r"[0-9]{1,20}")
+_ID_TEXT = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
+
+_CHECKOUT_FIELDS = ("serial_number", "amount")
+_CHECKOUT_FIELDS_OPTIONAL = ("email",)
+
+NOT_PAID = frozenset(
+    {"abandoned", "failed", "ongoing", "pending", "processing", "queued", "reversed"}
+)
+"""The statuses of a transaction that brought no money, or has not brought it yet."""
+
+REFUND_UNDER_WAY = frozenset({"pending", "processing", "needs-attention"})
+
+REFUND_EVENTS: Mapping[str, RefundTaken | str] = {
+    "refund.pending": RefundTaken(),
+    "refund.processing": RefundTaken(),
+    "refund.needs-attention": RefundTaken(),
+    "refund.processed": RefundTaken(done=True),
+    "refund.failed": "failed",
+}
+"""What each event says of a refund. None tells a reference: the ``refund_reference`` of an event
+is the processor's, and a refund cannot be looked up by it."""
+
+
+class InvalidSignature(MwangaError):
+    """The webhook's signature is missing, or not made with one of our keys over this body."""
+
+    code = "invalid_signature"
+
+
+class Unreadable(MwangaError):
+    """A signed report lacks what it should say. The detail names the field."""
+
+    code = "unreadable"
+
+
+class ForeignReference(MwangaError):
+    """The report is of something that was not started here."""
+
+    code = "foreign_reference"
+
+
+class UnusableAmount(MwangaError):
+    """The amount is in no currency that we know, or not a whole number of its minor units."""
+
+    code = "unusable_amount"
+
+
+class RefundNeedsAttention(MwangaError):
+    """The provider waits for the payer's bank details, which a person must give it."""
+
+    code = "refund_needs_attention"
+
+
+class ProviderUnavailable(MwangaError):
+    """No checkout could be opened now. Nobody was charged."""
+
+    code = "try_again"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What the secret says. The first key is used for calls, every key proves a webhook."""
+
+    base_url: str
+    secret_keys: tuple[str, ...]
+    email: str
+    callback_url: str | None
+
+
+# --- the endpoints --------------------------------------------------------------------------
+
+
+def checkout(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
+    """Open the provider's page for one payment: 201 with its address.
+
+    A payment that the provider surely did not start has expired at once. One of which that is
+    not known stays pending: whoever sweeps asks the provider.
+
+    Raises:
+        TooLarge, UnsupportedMediaType, Malformed, FieldErrors: the request is wrong.
+        InvalidAmount, Refused: the payment is refused.
+        ProviderUnavailable, SecretMissing, TryAgain, OutcomeUnknown: try again; a new attempt is
+            a new payment.
+    """
+    check_size(request.body)
+    fields = _fields(request)
+    claim, hundredths = _claim(fields, desk.settings())
+    configuration = _configuration(desk.secret(SECRET))
+    started = desk.start(claim)
+    if isinstance(started, Refusal):
+        raise Refused(started)
+    try:
+        url = _page_for(started, hundredths, fields.get("email"), configuration)
+    except (ProviderRefused, ProviderUnreachable) as not_started:
+        _note_checkout(not_started, started, desk)
+        desk.not_started(started, not_started.code)
+        raise ProviderUnavailable("no checkout was opened") from not_started
+    except ProviderUncertain as uncertain:
+        _note_checkout(uncertain, started, desk)
+        raise ProviderUnavailable("no checkout is known to be open") from uncertain
+    return ProviderAnswer(
+        201,
+        {
+            "payment_id": started.payment_id,
+            "reference": started.reference,
+            "authorization_url": url,
+        },
+    )
+
+
+def webhook(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
+    """The provider's word on a payment or a refund.
+
+    It repeats what is not answered with 200, so an error only ever means that the report was not
+    stored. What a repetition cannot change is answered with 200 and noted.
+    """
+    if len(request.body) > BODY_BYTES_MAX:
+        return _turned_away(413, "too_large", desk)
+    try:
+        _check_signature(request, _configuration(desk.secret(SECRET)))
+        return _told(200, _report(request.body, desk))
+    except InvalidSignature as intruder:
+        return _turned_away(401, intruder.code, desk)
+    except ForeignReference:
+        return _told(200, "unknown_reference")
+    except NoSuchPayment as unknown:
+        _note(unknown, desk)
+        return _told(200, "unknown_reference")
+    except (ReferenceConflict, UnusableAmount) as conflict:
+        _note(conflict, desk)
+        return _told(200, "conflict")
+    except (Malformed, Unreadable) as malformed:
+        _note(malformed, desk)
+        return _told(400, "malformed")
+    except MwangaError as failed:
+        _note(failed, desk)
+        return _told(503, "try_again")
+
+
+CHANNEL = Channel(
+    key=KEY,
+    name="Paystack",
+    refusal_class=RefusalClass.WE_START,
+    endpoints=(
+        Endpoint("paystack_checkout", "POST", "/payments/paystack/checkouts", checkout, (JSON,)),
+        Endpoint("paystack_webhook", "POST", "/payments/paystack/webhook", webhook),
+    ),
+    can_refund=True,
+)
+
+
+def _told(status: int, what: str) -> ProviderAnswer:
+    return ProviderAnswer(status, {"status": what})
+
+
+def _turned_away(status: int, reason: str, desk: Desk) -> ProviderAnswer:
+    desk.journal.event("caller_refused", channel=KEY, reason=reason)
+    desk.journal.count("CallersRefused", channel=KEY, reason=reason)
+    return _told(status, reason)
+
+
+def _note(error: MwangaError, desk: Desk) -> None:
+    """Something is wrong with a report, or with us: operations must see it."""
+    desk.journal.event("report_failed", channel=KEY, reason=error.code, detail=error.detail)
+    desk.journal.count("ReportsFailed", channel=KEY, reason=error.code)
+
+
+def _note_checkout(error: MwangaError, payment: Payment, desk: Desk) -> None:
+    """The provider opened no page: if that happens to everybody, operations must see it."""
+    desk.journal.event(
+        "checkout_failed",
+        channel=KEY,
+        payment_id=payment.payment_id,
+        reason=error.code,
+        detail=error.detail,
+    )
+    desk.journal.count("CheckoutsFailed", channel=KEY, reason=error.code)
+
+
+# --- opening a checkout -----------------------------------------------------------------------
+
+
+def _fields(request: ProviderRequest) -> dict[str, Any]:
+    """The fields of the body: every one that must be there, and none that we do not know."""
+    check_is_json(header(request, "Content-Type"))
+    known = (*_CHECKOUT_FIELDS, *_CHECKOUT_FIELDS_OPTIONAL)
+    body = read_object(request.body)
+    fields = {name: value for name, value in body.items() if value is not None}
+    errors = [FieldError(_shown(n, 60), "is not known") for n in body if n not in known]
+    errors += [FieldError(name, "is required") for name in _CHECKOUT_FIELDS if name not in fields]
+    errors += [error for name, value in fields.items() if (error := _wrong(name, value))]
+    if errors:
+        raise FieldErrors(tuple(errors[:ERRORS_MAX]))
+    return fields
+
+
+def _wrong(name: str, value: object) -> FieldError | None:
+    """What is wrong with the form of a field. An amount of any form is judged as an amount."""
+    if name == "serial_number" and not (isinstance(value, str) and value.strip()):
+        return FieldError(name, "must be a text that is not empty")
+    if name == "email" and not _is_email(value):
+        return FieldError(name, f"must be an e-mail address of at most {_EMAIL_LENGTH_MAX}")
+    return None
+
+
+def _is_email(value: object) -> bool:
+    """Whether it looks like an e-mail address. Nothing is ever sent there by us."""
+    return (
+        isinstance(value, str)
+        and len(value) <= _EMAIL_LENGTH_MAX
+        and _EMAIL.fullmatch(value) is not None
+    )
+
+
+def _claim(fields: Mapping[str, Any], settings: Settings) -> tuple[Claim, int]:
+    """The claim of a payment that we start, and its amount as the provider takes it.
+
+    Raises:
+        InvalidAmount: not an amount of the company's currency, or one that hundredths of the
+            major unit cannot express.
+    """
+    currency = Currency(settings.currency, settings.currency_decimals)
+    amount_minor = parse_amount(fields["amount"], currency, settings.maximum_amount_minor)
+    hundredths = _hundredths(amount_minor, currency)
+    if hundredths is None:
+        raise InvalidAmount("amount", "must be a whole number of hundredths")
+    reference = uuid4().hex
+    claim = Claim(
+        channel=KEY,
+        source=KEY,
+        transaction=reference,
+        reference=reference,
+        serial_number=claimed_serial(fields["serial_number"]),
+        amount_minor=amount_minor,
+        currency=currency.code,
+    )
+    return claim, hundredths
+
+
+def _page_for(
+    payment: Payment, hundredths: int, email: str | None, configuration: Configuration
+) -> str:
+    """The address of the provider's page for this payment.
+
+    Raises:
+        ProviderRefused, ProviderUnreachable: no page was opened.
+        ProviderUncertain: nobody knows.
+    """
+    asked: dict[str, object] = {
+        "email": email or configuration.email,
+        "amount": hundredths,
+        "currency": payment.currency,
+        "reference": payment.reference,
+        "metadata": {"serial_number": payment.serial_number},
+    }
+    if configuration.callback_url is not None:
+        asked["callback_url"] = configuration.callback_url
+    said = _ask(configuration, "POST", "/transaction/initialize", asked)
+    if said.is_refusal:
+        raise said.refusal()
+    url = said.fields().get("authorization_url")
+    if not _is_web_address(url):
+        raise ProviderUncertain("success without the address of a page")
+    return str(url)
+
+
+# --- who is calling -------------------------------------------------------------------------------
+
+
+def _check_signature(request: ProviderRequest, configuration: Configuration) -> None:
+    """That the raw body was signed with one of our keys. All are tried, in constant time.
+
+    Raises:
+        InvalidSignature: it was not.
+    """
+    given = header(request, "x-paystack-signature").encode("utf-8", "replace")
+    fits = [
+        hmac.compare_digest(_hmac(key, request.body), given) for key in configuration.secret_keys
+    ]
+    if not any(fits):
+        raise InvalidSignature
+
+
+def _hmac(key: str, body: bytes) -> bytes:
+    return hmac.new(key.encode(), body, "sha512").hexdigest().encode()
+
+
+def _configuration(content: Mapping[str, Any]) -> Configuration:
+    """Read the secret.
+
+    Raises:
+        SecretMissing: it is not in its agreed form.
+    """
+    base_url, keys = content.get("base_url"), content.get("secret_keys")
+    email, callback_url = content.get("email"), content.get("callback_url")
+    fits = (
+        is_base_url(base_url)
+        and isinstance(keys, list)
+        and bool(keys)
+        and all(isinstance(key, str) and _SECRET_KEY.fullmatch(key) for key in keys)
+        and _is_email(email)
+        and (callback_url is None or _is_web_address(callback_url))
+    )
+    if not fits:
+        raise SecretMissing(SECRET)
+    return Configuration(str(base_url).rstrip("/"), tuple(keys or ()), str(email), callback_url)
+
+
+def _is_web_address(value: object) -> bool:
+    """Whether it is an http(s) address that can be shown and opened as it is."""
+    if not isinstance(value, str) or not 0 < len(value) <= URL_LENGTH_MAX:
+        return False
+    if not value.isascii() or not value.isprintable() or " " in value:
+        return False
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+# --- what is reported -------------------------------------------------------------------------
+
+
+def _report(body: bytes, desk: Desk) -> str:
+    """Take a signed report up; answer what became of it, in one word.
+
+    Raises:
+        Malformed, Unreadable: nothing can be done with it.
+        ForeignReference, NoSuchPayment: it is of no payment that we started.
+        UnusableAmount, ReferenceConflict: it is of money that was not agreed.
+        TryAgain, OutcomeUnknown: it must be sent again.
+    """
+    report = read_object(body)
+    event = report.get("event")
+    if not isinstance(event, str):
+        raise Unreadable("event")
+    if event == "charge.success":
+        data = _data(report)
+        payment_id = _payment_id(data.get("reference"))
+        if data.get("status") != "success":
+            raise Unreadable("status")
+        desk.paid(payment_id, _paid(data))
+        return "ok"
+    if event in REFUND_EVENTS:
+        return _refund_report(event, report, desk)
+    return "ignored"
+
+
+def _refund_report(event: str, report: Mapping[str, Any], desk: Desk) -> str:
+    """Take a report on a refund up. One that cannot be read is no news: we look it up anyway."""
+    try:
+        data = _data(report)
+        payment_id = _payment_id(_refunded_reference(data))
+        amount_minor = _amount_minor(_number_or_text(data.get("amount")), data.get("currency"))
+    except Unreadable as unreadable:
+        _note(unreadable, desk)
+        return "ignored"
+    if event == "refund.needs-attention":
+        _note(RefundNeedsAttention(payment_id), desk)
+    desk.refund_told(payment_id, amount_minor, REFUND_EVENTS[event])
+    return "ok"
+
+
+def _data(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    data = report.get("data")
+    if not isinstance(data, dict):
+        raise Unreadable("data")
+    return data
+
+
+def _payment_id(reference: object) -> str:
+    """The id of the payment with this reference of ours."""
+    if not isinstance(reference, str):
+        raise Unreadable("reference")
+    if _REFERENCE.fullmatch(reference) is None:
+        raise ForeignReference
+    return payment_id_of(KEY, reference)
+
+
+def _refunded_reference(data: Mapping[str, Any]) -> object:
+    transaction = data.get("transaction")
+    inner = transaction.get("reference") if isinstance(transaction, dict) else None
+    return data.get("transaction_reference") or inner
+
+
+def _paid(data: Mapping[str, Any]) -> Paid:
+    """What a successful transaction says of the money. Webhook and verification say it alike.
+
+    Raises:
+        Unreadable, UnusableAmount: see there.
+    """
+    amount = data.get("amount")
+    receipt = _id(data.get("id"))
+    if receipt is None:
+        raise Unreadable("id")
+    return Paid(
+        receipt=receipt,
+        amount_minor=_amount_minor(
+            amount.text if isinstance(amount, Number) else "", data.get("currency")
+        ),
+        currency=str(data.get("currency")),
+        paid_at=_time(data.get("paid_at")) or _time(data.get("paidAt")),
+    )
+
+
+def _id(value: object) -> str | None:
+    """An id that the provider gave, as text; ``None`` where it is none."""
+    if isinstance(value, Number):
+        return value.text if _ID_NUMBER.fullmatch(value.text) else None
+    return value if isinstance(value, str) and _ID_TEXT.fullmatch(value) else None
+
+
+def _word(value: object) -> str:
+    """A text; empty where it is something else, which then is no word that we know."""
+    return value if isinstance(value, str) else ""
+
+
+def _number_or_text(value: object) -> str:
+    return value.text if isinstance(value, Number) else _word(value)
+
+
+def _time(value: object) -> datetime | None:
+    """A time with its zone, in UTC; ``None`` where it is none."""
+    if not isinstance(value, str) or _TIME.fullmatch(value) is None:
+        return None
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+# --- amounts ------------------------------------------------------------------------------------
+
+
+def _hundredths(amount_minor: int, currency: Currency) -> int | None:
+    """An amount as the provider writes it; ``None`` where it takes no such amount."""
+    exact = Fraction(amount_minor * 100, currency.minor_per_major)
+    return int(exact) if exact.denominator == 1 else None
+
+
+def _amount_minor(text: str, code: object) -> int:
+    """An amount as the provider writes it, in the minor unit of its currency.
+
+    Raises:
+        Unreadable: it is no whole number above zero, or the currency no three letters.
+        UnusableAmount: see there.
+    """
+    if _HUNDREDTHS.fullmatch(text) is None or int(text) == 0:
+        raise Unreadable("amount")
+    if not isinstance(code, str) or _CURRENCY.fullmatch(code) is None:
+        raise Unreadable("currency")
+    currency = currency_of(code)
+    if currency is None:
+        raise UnusableAmount(f"unknown currency {code}")
+    exact = Fraction(int(text) * currency.minor_per_major, 100)
+    if exact.denominator != 1:
+        raise UnusableAmount(f"{text} hundredths are no amount of {code}")
+    return int(exact)
+
+
+# --- what we ask ----------------------------------------------------------------------------------
+
+
+def make(secrets: Callable[[str], Mapping[str, Any]]) -> PaystackProvider:
+    """The provider. ``secrets`` reads a secret of the deployment by its name."""
+    return PaystackProvider(secrets)
+
+
+class PaystackProvider:
+    """Asks the provider what became of a payment, and for refunds.
+
+    A refund carries our name for it in its ``merchant_note``, so that it can be found again.
+    """
+
+    timeout_seconds: int = SECONDS_MAX
+    refund_recovery: RecoveryClass = RecoveryClass.SEARCHABLE
+    refund_absent_after_seconds: int = 60
+    full_refunds_only: bool = False
+
+    def __init__(self, secrets: Callable[[str], Mapping[str, Any]]) -> None:
+        self._secrets = secrets
+
+    def verify(self, payment: Payment) -> Paid | None:
+        """What became of a payment that we started; ``None``: nothing was paid (yet).
+
+        Raises:
+            ProviderUnreachable, ProviderUncertain, SecretMissing: it cannot be told now.
+        """
+        said = self._ask("GET", f"/transaction/verify/{_quoted(payment.reference)}")
+        if said.is_not_found:
+            return None
+        data = said.fields()
+        if data.get("reference") != payment.reference:
+            raise ProviderUncertain("the answer is of another transaction")
+        status = _word(data.get("status"))
+        if status in NOT_PAID:
+            return None
+        if status != "success":
+            raise ProviderUncertain("a transaction of a status that we do not know")
+        try:
+            return _paid(data)
+        except (Unreadable, UnusableAmount) as wrong:
+            raise ProviderUncertain(f"{wrong.code}: {wrong.detail}") from wrong
+
+    def refund(self, payment: Payment, refund: Refund) -> RefundTaken:
+        """Ask for one refund.
+
+        Raises:
+            ProviderRefused, ProviderUnreachable, ProviderUncertain: see there.
+            SecretMissing: the credentials are not configured; nothing was sent.
+        """
+        currency = currency_of(payment.currency)
+        hundredths = _hundredths(refund.amount_minor, currency) if currency else None
+        if hundredths is None:
+            raise ProviderRefused("unusable_amount", "the provider takes whole hundredths")
+        said = self._ask(
+            "POST",
+            "/refund",
+            {
+                "transaction": payment.reference,
+                "amount": hundredths,
+                "currency": payment.currency,
+                "merchant_note": _note_of(payment, refund),
+            },
+        )
+        if said.is_refusal and said.http_status != 429:
+            raise said.refusal()
+        data = said.fields()
+        if data.get("status") == "failed":
+            raise ProviderRefused("refund_failed")
+        reference = _id(data.get("id"))
+        if reference is None:
+            raise ProviderUncertain("success without the id of a refund")
+        return RefundTaken(reference, done=data.get("status") == "processed")
+
+    def look_up_refund(self, payment: Payment, refund: Refund) -> RefundTaken:
+        """Find out what became of a refund that was asked for.
+
+        Raises:
+            NotAtProvider: the provider knows of no such refund (yet).
+            ProviderRefused: it failed for good: the money has not gone back.
+            ProviderUnreachable, ProviderUncertain, SecretMissing: it cannot be told now.
+        """
+        if refund.reference is not None:
+            # The provider gave us this id: that it should not know it is no proof of absence.
+            return _state_of(self._ask("GET", f"/refund/{_quoted(refund.reference)}").fields())
+        return _state_of(_found(self._refunds_of(payment), payment, refund))
+
+    def _refunds_of(self, payment: Payment) -> list[Mapping[str, Any]]:
+        """The refunds of a transaction.
+
+        They are listed by the provider's own id of the transaction, which the receipt is. What
+        is not found is asked for again and paid twice if it was there, so nothing is taken for
+        absent before our reference, by which refunds are asked for, finds none either.
+        """
+        is_answered = False
+        for name in (payment.receipt, payment.reference):
+            if name is None:
+                continue
+            path = f"/refund?transaction={_quoted(name)}&perPage={REFUNDS_PER_PAGE}"
+            said = self._ask("GET", path, seconds=SECONDS_MAX / 2)
+            if said.is_refusal and said.http_status in (400, 404, 422):
+                continue  # it does not take that name
+            if items := said.items():
+                return items
+            is_answered = True
+        if not is_answered:
+            raise ProviderUncertain("refunds are listed by neither name")
+        return []
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        seconds: float | None = None,
+    ) -> _Said:
+        return _ask(_configuration(self._secrets(SECRET)), method, path, body, seconds)
+
+
+def _note_of(payment: Payment, refund: Refund) -> str:
+    return f"{payment.payment_id}.{refund.number}"
+
+
+def _found(items: list[Mapping[str, Any]], payment: Payment, refund: Refund) -> Mapping[str, Any]:
+    """Our refund among those of a transaction.
+
+    Raises:
+        NotAtProvider: it is not there.
+        ProviderUncertain: it is not to be seen, but one that is there might be it, or the list
+            goes on. Who repeats a refund then may pay twice.
+    """
+    ours = [item for item in items if item.get("merchant_note") == _note_of(payment, refund)]
+    if ours:
+        # One that failed may have been asked for again, under the same name.
+        return next((item for item in ours if item.get("status") != "failed"), ours[0])
+    prefix = f"{payment.payment_id}."
+    if not all(str(item.get("merchant_note")).startswith(prefix) for item in items):
+        raise ProviderUncertain("the transaction has a refund that we did not name")
+    if len(items) >= REFUNDS_PER_PAGE:
+        raise ProviderUncertain("the transaction has more refunds than one page holds")
+    raise NotAtProvider("no refund of our name")
+
+
+def _state_of(data: Mapping[str, Any]) -> RefundTaken:
+    """What became of a refund, by its status."""
+    status = _word(data.get("status"))
+    if status == "failed":
+        raise ProviderRefused("refund_failed")
+    if status != "processed" and status not in REFUND_UNDER_WAY:
+        raise ProviderUncertain("a refund of a status that we do not know")
+    return RefundTaken(_id(data.get("id")), done=status == "processed")
+
+
+# --- one call, and what its answer means ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A whole answer in JSON. ``status`` is the body's own: only ``True`` is a success."""
+
+    http_status: int
+    status: object
+    message: str
+    data: object
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it surely says that nothing was done."""
+        return 400 <= self.http_status < 500 and self.status is False
+
+    @property
+    def is_not_found(self) -> bool:
+        """Whether it is the answer about a transaction that was never started."""
+        return (
+            self.is_refusal
+            and self.http_status in (400, 404)
+            and "not found" in self.message.lower()
+        )
+
+    def refusal(self) -> ProviderRefused:
+        """The refusal, in words fit for a log."""
+        if self.http_status == 401:
+            return ProviderRefused("authentication_failed")
+        return ProviderRefused("refused_by_provider", _shown(self.message))
+
+    def fields(self) -> Mapping[str, Any]:
+        """The object that a success carries.
+
+        Raises:
+            ProviderUncertain: it is no success, or carries none.
+        """
+        data = self._success()
+        if not isinstance(data, dict):
+            raise ProviderUncertain("success without an object")
+        return data
+
+    def items(self) -> list[Mapping[str, Any]]:
+        """The list of objects that a success carries.
+
+        Raises:
+            ProviderUncertain: it is no success, or carries none.
+        """
+        data = self._success()
+        if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
+            raise ProviderUncertain("success without a list of objects")
+        return data
+
+    def _success(self) -> object:
+        if not 200 <= self.http_status < 300 or self.status is not True:
+            raise ProviderUncertain(f"HTTP status {self.http_status}: {_shown(self.message)}")
+        return self.data
+
+
+def _ask(
+    configuration: Configuration,
+    method: str,
+    path: str,
+    body: Mapping[str, object] | None = None,
+    seconds: float | None = None,
+) -> _Said:
+    """Ask once, for at most that many seconds.
+
+    Raises:
+        ProviderUnreachable: it certainly did not arrive.
+        ProviderUncertain: there is no whole answer in JSON.
+    """
+    headers = {
+        "Authorization": f"Bearer {configuration.secret_keys[0]}",
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+    }
+    sent = None if body is None else json.dumps(body).encode()
+    try:
+        url = f"{configuration.base_url}{path}"
+        return _read(call(method, url, headers, seconds or SECONDS_MAX, sent))
+    except NotSent as unsent:
+        raise ProviderUnreachable(str(unsent)) from unsent
+    except NoAnswer as unanswered:
+        raise ProviderUncertain(str(unanswered)) from unanswered
+
+
+def _read(answer: Answer) -> _Said:
+    try:
+        said = read_object(answer.body)
+    except Malformed as malformed:
+        raise ProviderUncertain(f"HTTP status {answer.status}, not JSON") from malformed
+    message = _SECRET_SHOWN.sub("sk_...", _word(said.get("message")))
+    return _Said(answer.status, said.get("status"), message, said.get("data"))
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _shown(text: str, length_max: int = SHOWN_LENGTH_MAX) -> str:
+    """A stranger's word, fit to be answered and logged."""
+    shown = text[:length_max].encode("ascii", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else "?" for c in shown)[:length_max]

@@ -1,0 +1,191 @@
+"""Taking back what bought nothing: the money of vends that issued nothing.
+
+A payment's lines are never rewritten: new negative lines take back what a vend was to buy, on
+payment and account in one step. What is not given back to the payer becomes the customer's
+credit. Money that was used since cannot be taken back: a carry that has bought energy, days that
+a later payment's date already includes, a plan that has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from fractions import Fraction
+from math import floor
+
+from chalicelib.domain.account import Account
+from chalicelib.domain.allocation import Line, LineKind, VendKind
+from chalicelib.domain.errors import InvariantBroken, MwangaError
+from chalicelib.domain.payment import Payment, Vend, with_lines
+from chalicelib.domain.schedule import days_bought
+
+
+class NotReversible(MwangaError):
+    """The money of a vend has been used since, or the vend is of a kind that keeps its money."""
+
+    code = "not_reversible"
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """The account without a vend's money, and how much that is."""
+
+    account: Account
+    amount_minor: int
+
+
+def reversible_minor(account: Account, vends: Sequence[Vend]) -> int:
+    """What can be taken back of those vends' money.
+
+    Raises:
+        NotReversible: one of them cannot be taken back at all.
+    """
+    taken_minor = 0
+    for vend in reversed(vends):
+        taken = _take(account, vend, vends)
+        account, taken_minor = taken.account, taken_minor + taken.amount_minor
+    return taken_minor
+
+
+def reversed_into_credit(
+    payment: Payment, account: Account, vends: Sequence[Vend], given_back_minor: int = 0
+) -> tuple[Payment, Account]:
+    """Take those vends' money back, on both sides, and make it credit.
+
+    ``given_back_minor`` of it goes to the payer instead: the payment must have that refund
+    already. The account moves one version on.
+
+    Raises:
+        NotReversible: see there.
+        InvariantBroken: more is to be given back than was taken, or the sums do not add up.
+    """
+    lines = list(payment.lines)
+    before = account
+    left_minor = -given_back_minor
+    for vend in reversed(vends):
+        taken = _take(account, vend, vends)
+        account = taken.account
+        left_minor += taken.amount_minor
+        if taken.amount_minor > 0:
+            lines.append(Line(_LINE_OF[vend.kind], vend.serial_number, -taken.amount_minor))
+    if left_minor < 0:
+        raise InvariantBroken(f"{payment.payment_id} would give back more than it has")
+    if left_minor > 0:
+        lines.append(Line(LineKind.CREDIT, account.customer_id, left_minor))
+    account = replace(account, credit_minor=account.credit_minor + left_minor).next_version()
+    _prove(before, account, payment.lines, lines, vends)
+    versions = (*payment.account_versions, account.version)
+    return replace(with_lines(payment, tuple(lines)), account_versions=versions), account
+
+
+def credited(payment: Payment, account: Account, amount_minor: int) -> tuple[Payment, Account]:
+    """Make money of the payment that lies in no line (a refund that failed) the customer's credit.
+
+    Raises:
+        InvariantBroken: that is not what its lines leave open.
+    """
+    line = Line(LineKind.CREDIT, account.customer_id, amount_minor)
+    after = replace(account, credit_minor=account.credit_minor + amount_minor).next_version()
+    versions = (*payment.account_versions, after.version)
+    lines = (*payment.lines, line)
+    return replace(with_lines(payment, lines), account_versions=versions), after
+
+
+_LINE_OF = {VendKind.ENERGY: LineKind.ENERGY, VendKind.TIME: LineKind.TIME}
+
+
+def _take(account: Account, vend: Vend, vends: Sequence[Vend]) -> _Taken:
+    if vend.kind is VendKind.ENERGY:
+        return _take_energy(account, vend)
+    if vend.kind is VendKind.TIME:
+        return _take_time(account, vend, vends)
+    raise NotReversible("an unlock belongs to a plan that is paid off")
+
+
+def _take_energy(account: Account, vend: Vend) -> _Taken:
+    """What an energy vend cost came from its share of the line and from the meter's carry.
+
+    Both go back to where they came from. Where the rest of that line, left as carry, has been
+    used since, only what remains can be taken. A device that has left the account has no carry to
+    go back to, so all is taken. Exact: money out of the vend = what is taken + change of the carry.
+    """
+    record = account.device(vend.serial_number)
+    if record is None:
+        return _Taken(account, floor(vend.cost_minor))
+    pool = record.carry_minor + vend.cost_minor
+    amount_minor = min(vend.money_minor, floor(pool)) if record.owned else floor(pool)
+    changed = replace(record, carry_minor=pool - amount_minor)
+    return _Taken(account.with_device(changed), amount_minor)
+
+
+def _take_time(account: Account, vend: Vend, vends: Sequence[Vend]) -> _Taken:
+    """The instalments that a time vend paid are open again, and the days they bought are gone.
+
+    Only the latest vend of a device: the end of the paid time is one date, and a later vend's
+    already includes these days. Several vends of one payment go together, for the days of an
+    instalment cannot be told apart by token.
+    """
+    record = account.device(vend.serial_number)
+    plan = account.plan_of(vend.serial_number)
+    if record is None or not record.owned or plan is None or record.plan_id != plan.plan_id:
+        raise NotReversible("the plan that the money paid has ended")
+    if vend.units is None or record.paid_until is None or record.paid_until != vend.paid_until:
+        raise NotReversible("a later payment's time includes these days")
+    paid_minor = plan.paid_minor - vend.money_minor
+    if paid_minor < max(plan.already_paid_minor, plan.down_payment_minor):
+        raise NotReversible("the plan was changed since")
+    carry_days = record.carry_days + vend.units - days_bought(plan, paid_minor, plan.paid_minor)
+    if carry_days < 0:
+        raise NotReversible("the days of these instalments cannot be told apart")
+    changed = replace(
+        record,
+        carry_days=carry_days,
+        paid_until=record.paid_until - timedelta(days=int(vend.units)),
+    )
+    return _Taken(
+        account.with_device(changed).with_plan(replace(plan, paid_minor=paid_minor)),
+        vend.money_minor,
+    )
+
+
+def _prove(
+    before: Account,
+    after: Account,
+    old_lines: Sequence[Line],
+    lines: Sequence[Line],
+    vends: Sequence[Vend],
+) -> None:
+    """The invariant: what the new lines say is what changed in the account, exactly.
+
+    Raises:
+        InvariantBroken: it does not hold.
+    """
+    new = lines[len(old_lines) :]
+    credit = sum(line.amount_minor for line in new if line.kind is LineKind.CREDIT)
+    if after.credit_minor - before.credit_minor != credit:
+        raise InvariantBroken("the credit line is not the change of the credit")
+    time = sum(line.amount_minor for line in new if line.kind is LineKind.TIME)
+    if sum(p.paid_minor for p in after.plans) - sum(p.paid_minor for p in before.plans) != time:
+        raise InvariantBroken("the plans did not give back what the lines say")
+    energy = sum(line.amount_minor for line in new if line.kind is LineKind.ENERGY)
+    if _carries(after) - _carries(before) != energy + _returned(before, vends):
+        raise InvariantBroken("the carries did not get back what the lines leave them")
+
+
+def _carries(account: Account) -> Fraction:
+    return sum((device.carry_minor for device in account.devices), Fraction(0))
+
+
+def _returned(before: Account, vends: Sequence[Vend]) -> Fraction:
+    """What the vends cost, as far as there is a carry to which the difference can go."""
+    return sum(
+        (
+            vend.cost_minor
+            if before.device(vend.serial_number) is not None
+            else Fraction(floor(vend.cost_minor))
+            for vend in vends
+            if vend.kind is VendKind.ENERGY
+        ),
+        Fraction(0),
+    )

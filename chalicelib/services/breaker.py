@@ -1,0 +1,110 @@
+"""The breaker: keeps the workers from calling manufacturers that do not answer.
+
+Every worker is a process of its own, so how a manufacturer does is kept in one stored item that
+all of them read (at most every few seconds) and write (only when something failed, and with the
+first success after that). A manufacturer that works costs nothing but the reading.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from chalicelib.domain.circuit import Circuit, after_failure, after_success, tried
+from chalicelib.services.ports import (
+    Circuits,
+    Clock,
+    Journal,
+    OutcomeUnknown,
+    TryAgain,
+    VersionConflict,
+)
+
+KEPT_FOR = timedelta(seconds=5)
+WRITES_MAX = 4
+
+
+class Breaker:
+    """Knows whether a manufacturer may be called now.
+
+    It must never be what a customer waits for: where its own item cannot be read or written, the
+    manufacturer is called as if all were well.
+    """
+
+    def __init__(self, *, circuits: Circuits, clock: Clock, journal: Journal) -> None:
+        self._circuits = circuits
+        self._clock = clock
+        self._journal = journal
+        self._kept: dict[str, tuple[datetime, Circuit]] = {}
+
+    def wait(self, manufacturer: str, trial_seconds: int) -> timedelta | None:
+        """How long the manufacturer is not to be called; ``None``: call it, and tell the outcome.
+
+        Where the circuit was open, one caller gets ``None`` as the one that tries, for
+        ``trial_seconds`` at most; all others wait for what comes of it.
+        """
+        now = self._clock.now()
+        circuit = self._circuit(manufacturer, now)
+        if not circuit.is_on_trial(now):
+            return circuit.wait(now)
+        trial = timedelta(seconds=trial_seconds)
+        try:
+            self._keep(self._circuits.save(tried(circuit, now + trial)), now)
+        except VersionConflict:
+            self._kept.pop(manufacturer, None)
+            return trial
+        except (TryAgain, OutcomeUnknown):
+            return None
+        return None
+
+    def answered(self, manufacturer: str) -> None:
+        """A call was answered, be it with a clear no: the manufacturer works."""
+        now = self._clock.now()
+        if self._circuit(manufacturer, now).is_sound:
+            return
+        if self._change(manufacturer, answered=True) is not None:
+            self._journal.event("circuit_closed", manufacturer=manufacturer)
+
+    def failed(self, manufacturer: str) -> None:
+        """A call brought no answer, or one that nobody understands."""
+        changed = self._change(manufacturer, answered=False)
+        if changed is not None and changed[1].openings > changed[0].openings:
+            self._journal.event(
+                "circuit_opened",
+                manufacturer=manufacturer,
+                openings=changed[1].openings,
+                until=changed[1].open_until,
+            )
+            self._journal.count("CircuitsOpened", manufacturer=manufacturer)
+
+    def _change(self, manufacturer: str, *, answered: bool) -> tuple[Circuit, Circuit] | None:
+        """Write what a call has shown: the circuit before and after; ``None``: not written."""
+        for round_number in range(WRITES_MAX):
+            now = self._clock.now()
+            if round_number:
+                self._kept.pop(manufacturer, None)
+            before = self._circuit(manufacturer, now)
+            after = after_success(before) if answered else after_failure(before, now)
+            try:
+                stored = self._circuits.save(after)
+            except VersionConflict:
+                continue
+            except (TryAgain, OutcomeUnknown):
+                break
+            self._keep(stored, now)
+            return before, stored
+        self._kept.pop(manufacturer, None)
+        return None
+
+    def _circuit(self, manufacturer: str, now: datetime) -> Circuit:
+        kept = self._kept.get(manufacturer)
+        if kept is not None and now - kept[0] < KEPT_FOR:
+            return kept[1]
+        try:
+            circuit = self._circuits.get(manufacturer)
+        except TryAgain:
+            return Circuit(manufacturer)
+        self._keep(circuit, now)
+        return circuit
+
+    def _keep(self, circuit: Circuit, now: datetime) -> None:
+        self._kept[circuit.manufacturer] = (now, circuit)

@@ -1,0 +1,1 @@
+"""What all fakes have in common: their servers, their faults, and how they read a request."""

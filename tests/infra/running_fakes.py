@@ -1,0 +1,119 @@
+"""Fakes that run for one test, and how they are asked."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from infra.local import providers, vendors
+from infra.local.fakes.faults import Faults
+from infra.local.fakes.server import Fakes
+from infra.local.processes import HOST, free_port
+
+JSON = "application/json;charset=utf-8"
+
+VENDOR_SETTINGS: dict[str, dict[str, str]] = {
+    "calin": {"user_id": "U1", "password": "secret"},
+    "calin_smart": {
+        "company_name": "Mwanga",
+        "user_name": "U1",
+        "password": "secret",
+        "password_vend": "second secret",
+    },
+    "sparkmeter": {
+        "token": "site token",
+        "api_key": "key",
+        "api_secret": "secret",
+        "organization_id": "org-1",
+    },
+    "angaza": {"client_id": "client", "client_secret": "secret"},
+}
+
+SECRET_KEY = "sk_test_demo"
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where the fakes listen: the base address of each, and those of their common side."""
+
+    urls: Mapping[str, str]
+    control: str
+    sms: str
+    sms_log: Path
+
+    def order(self, vendor: str, fault: str, **more: Any) -> None:
+        """Orders a fault."""
+        answer = call("POST", f"{self.control}/faults", {"vendor": vendor, "fault": fault, **more})
+        assert answer.status == 204, answer.data
+
+    def clear(self) -> None:
+        """Ends all faults."""
+        assert call("DELETE", f"{self.control}/faults").status == 204
+
+    def vends(self, query: str = "") -> list[dict[str, Any]]:
+        """What the control address tells of vends."""
+        items: list[dict[str, Any]] = call("GET", f"{self.control}/vends{query}").json()["items"]
+        return items
+
+    def refunds(self) -> list[dict[str, Any]]:
+        """What the control address tells of Paystack's refunds."""
+        url = f"{self.control}/refunds?provider=paystack"
+        items: list[dict[str, Any]] = call("GET", url).json()["items"]
+        return items
+
+
+@contextmanager
+def running(folder: Path, webhook_url: str = "http://127.0.0.1:9/") -> Iterator[Running]:
+    """Starts all fakes, and stops them in the end."""
+    ports: dict[str, int] = {}
+    for key in ("control", *vendors.VENDORS, *providers.PROVIDERS):
+        ports[key] = free_port(0, taken=list(ports.values()))
+    faults = Faults()
+    paystack = providers.make(
+        "paystack", {"secret_key": SECRET_KEY, "webhook_url": webhook_url}, faults
+    )
+    fakes = Fakes(
+        {vendors.make(key, given, faults): ports[key] for key, given in VENDOR_SETTINGS.items()},
+        {paystack: ports["paystack"]},
+        faults,
+        folder / "messages.log",
+    )
+    control = fakes.open(ports["control"])
+    base = f"http://{HOST}:{ports['control']}"
+    urls = {key: f"http://{HOST}:{port}/{key}" for key, port in ports.items() if key != "control"}
+    yield Running(urls, f"{base}/_control", f"{base}/sms", folder / "messages.log")
+    fakes.clear_faults()
+    with ThreadPoolExecutor() as closing:  # each takes a moment
+        for address in (control, *fakes.addresses.values()):
+            closing.submit(address.close)
+
+
+def call(method: str, url: str, body: Any = None, **headers: str) -> urllib3.BaseHTTPResponse:
+    """One HTTP call without retries, on a connection of its own; JSON unless told otherwise.
+
+    In the names of headers, ``_`` stands for ``-``.
+    """
+    content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    if body is not None:
+        sent.setdefault("Content-Type", JSON)
+    with urllib3.PoolManager(retries=False, timeout=2) as pool:
+        return pool.request(method, url, body=content, headers=sent)
+
+
+def basic(name: str, password: str) -> str:
+    """The header of HTTP Basic."""
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+def without_none(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields but for those that are ``None``: how tests leave a field out."""
+    return {name: value for name, value in fields.items() if value is not None}
