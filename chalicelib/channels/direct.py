@@ -22,13 +22,11 @@ from chalicelib.channels.interface import (
     Channel,
     Desk,
     Endpoint,
-    FieldErrors,
     NotFound,
-    check_is_json,
     check_size,
     header,
 )
-from chalicelib.channels.strict_json import read_object
+from chalicelib.channels.own_json import fields_of
 from chalicelib.domain.errors import FieldError, InvalidAmount, MwangaError, Refusal, Refused
 from chalicelib.domain.money import Currency, parse_amount
 from chalicelib.domain.payment import Claim, payment_id_of
@@ -45,7 +43,6 @@ from chalicelib.services.ports import (
 KEY = "direct"
 SECRET = "channels/direct"  # noqa: S105 - the name of a secret, not a secret
 TOLERANCE = timedelta(minutes=5)
-ERRORS_MAX = 20
 
 _SIGNATURE = re.compile(r"t=([0-9]{1,11}),v1=([0-9a-fA-F]{64})")
 _REFERENCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -98,7 +95,7 @@ def pay(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
         SecretMissing, TryAgain, OutcomeUnknown: send it again.
     """
     partner = _authenticated_sender(request, desk)
-    fields = _fields(request, _PAYMENT_FIELDS, _PAYMENT_FIELDS_OPTIONAL)
+    fields = fields_of(request, _PAYMENT_FIELDS, _PAYMENT_FIELDS_OPTIONAL, _wrong)
     claim, wrong_amount = _claim(fields, partner, desk.settings())
     outcome = desk.accept(claim, money_moved=False)
     if outcome.refusal is not None:
@@ -113,7 +110,8 @@ def quote(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
         as ``pay``, except ReferenceConflict.
     """
     partner = _authenticated_sender(request, desk)
-    claim, wrong_amount = _claim(_fields(request, _QUOTE_FIELDS), partner, desk.settings())
+    fields = fields_of(request, _QUOTE_FIELDS, (), _wrong)
+    claim, wrong_amount = _claim(fields, partner, desk.settings())
     if wrong_amount is not None:
         raise wrong_amount
     answer = desk.quote(claim)
@@ -227,26 +225,6 @@ def _hmac(secret: str, text: bytes) -> str:
 # --- what is asked ----------------------------------------------------------------------------
 
 
-def _fields(
-    request: ProviderRequest, required: Sequence[str], optional: Sequence[str] = ()
-) -> dict[str, Any]:
-    """The fields of the body: every one that must be there, and none that we do not know."""
-    check_is_json(header(request, "Content-Type"))
-    known = (*required, *optional)
-    body = read_object(request.body)
-    fields = {name: value for name, value in body.items() if value is not None}
-    errors = [FieldError(_shown(n), "is not known") for n in body if n not in known]
-    errors += [FieldError(name, "is required") for name in required if name not in fields]
-    if errors:
-        raise FieldErrors(tuple(errors[:ERRORS_MAX]))
-    return fields
-
-
-def _shown(name: str) -> str:
-    """A stranger's word, fit to be answered."""
-    return name[:60].encode("ascii", "backslashreplace").decode()
-
-
 def _claim(
     fields: Mapping[str, Any], partner: str, settings: Settings
 ) -> tuple[Claim, InvalidAmount | None]:
@@ -255,9 +233,6 @@ def _claim(
     A wrong amount does not stop here: a reference that was used before is a conflict, whatever
     else is wrong, and only whoever stores payments can tell. The claim's amount is then 0.
     """
-    errors = [error for name, value in fields.items() if (error := _wrong(name, value))]
-    if errors:
-        raise FieldErrors(tuple(errors))
     amount_minor, wrong_amount = _amount(fields["amount"], settings)
     reference = fields.get("reference", "")
     phone = fields.get("payer_phone")

@@ -28,11 +28,10 @@ from chalicelib.channels.interface import (
     Channel,
     Desk,
     Endpoint,
-    FieldErrors,
-    check_is_json,
     check_size,
     header,
 )
+from chalicelib.channels.own_json import fields_of
 from chalicelib.channels.strict_json import Malformed, Number, read_object
 from chalicelib.domain.errors import FieldError, InvalidAmount, MwangaError, Refusal, Refused
 from chalicelib.domain.money import Currency, parse_amount
@@ -60,7 +59,6 @@ KEY = "paystack"
 SECRET = "channels/paystack"  # noqa: S105 - the name of a secret, not a secret
 SECONDS_MAX = 20
 REFUNDS_PER_PAGE = 100
-ERRORS_MAX = 20
 URL_LENGTH_MAX = 2000
 SHOWN_LENGTH_MAX = 100
 
@@ -162,7 +160,7 @@ def checkout(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
             a new payment.
     """
     check_size(request.body)
-    fields = _fields(request)
+    fields = fields_of(request, _CHECKOUT_FIELDS, _CHECKOUT_FIELDS_OPTIONAL, _wrong)
     claim, hundredths = _claim(fields, desk.settings())
     configuration = _configuration(desk.secret(SECRET))
     started = desk.start(claim)
@@ -257,20 +255,6 @@ def _note_checkout(error: MwangaError, payment: Payment, desk: Desk) -> None:
 
 
 # --- opening a checkout -----------------------------------------------------------------------
-
-
-def _fields(request: ProviderRequest) -> dict[str, Any]:
-    """The fields of the body: every one that must be there, and none that we do not know."""
-    check_is_json(header(request, "Content-Type"))
-    known = (*_CHECKOUT_FIELDS, *_CHECKOUT_FIELDS_OPTIONAL)
-    body = read_object(request.body)
-    fields = {name: value for name, value in body.items() if value is not None}
-    errors = [FieldError(_shown(n, 60), "is not known") for n in body if n not in known]
-    errors += [FieldError(name, "is required") for name in _CHECKOUT_FIELDS if name not in fields]
-    errors += [error for name, value in fields.items() if (error := _wrong(name, value))]
-    if errors:
-        raise FieldErrors(tuple(errors[:ERRORS_MAX]))
-    return fields
 
 
 def _wrong(name: str, value: object) -> FieldError | None:
@@ -793,7 +777,7 @@ def _quoted(text: str) -> str:
     return quote(text, safe="")
 
 
-def _shown(text: str, length_max: int = SHOWN_LENGTH_MAX) -> str:
+def _shown(text: str) -> str:
     """A stranger's word, fit to be answered and logged."""
-    shown = text[:length_max].encode("ascii", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else "?" for c in shown)[:length_max]
+    shown = text[:SHOWN_LENGTH_MAX].encode("ascii", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else "?" for c in shown)[:SHOWN_LENGTH_MAX]

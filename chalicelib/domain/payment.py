@@ -672,6 +672,7 @@ def refund_called(payment: Payment, number: int, lease_until: datetime, now: dat
         called_at=now,
         retry_at=None,
         looks=0,
+        reference=None,
     )
     return standing(payment.with_refund(calling), now)
 

@@ -196,9 +196,14 @@ def _keycode(value: object) -> str | None:
 # --- what the answer means --------------------------------------------------------------------
 
 
+_TRY_LATER = frozenset({408, 425, 429})
+"""Statuses that refuse the moment, not the request: the same call is made again."""
+
+
 def _keycode_of(answer: Answer, configuration: _Configuration) -> str:
     """The keycode, if the answer clearly is one."""
-    if not is_success(answer) and not 400 <= answer.status < 500:
+    refusable = 400 <= answer.status < 500 and answer.status not in _TRY_LATER
+    if not is_success(answer) and not refusable:
         raise VendUncertain(f"HTTP status {answer.status}")
     fields = fields_of(answer)
     given = _within(fields, "_embedded", "latest_keycode", "keycode")

@@ -401,6 +401,9 @@ class GiveBack:
     def told(self, payment_id: str, amount_minor: int, told: RefundTaken | str) -> None:
         """What a provider says of a refund without being asked; a text says why it failed.
 
+        Such news may come late and name no attempt, so it is not believed where the provider can
+        be asked: it only makes us look at once.
+
         Raises:
             TryAgain, OutcomeUnknown: not stored, or not known to be: it must be told again.
         """
@@ -411,13 +414,10 @@ class GiveBack:
                 self._journal.event("refund_news_unplaced", payment_id=payment_id)
                 self._journal.count("RefundNewsUnplaced")
                 return
-            answer = self._news(refund, told)
-            if answer is None:
+            if refund.state not in _AWAITING_NEWS:
                 return
             try:
-                stored = self._payments.save(
-                    answer.applied_to(payment, refund.number, self._clock.now())
-                )
+                stored = self._payments.save(self._with_news(payment, refund, told))
             except VersionConflict:
                 self._pause(jitter_seconds(round_number))
                 continue
@@ -425,15 +425,21 @@ class GiveBack:
             return
         raise TryAgain(payment_id)
 
-    def _news(self, refund: Refund, told: RefundTaken | str) -> _Answer | None:
-        """What the word of a provider makes of the refund; ``None``: nothing new."""
+    def _with_news(self, payment: Payment, refund: Refund, told: RefundTaken | str) -> Payment:
+        now = self._clock.now()
+        provider = self._providers.get(payment.channel)
+        if provider is not None and provider.refund_recovery is RecoveryClass.SEARCHABLE:
+            looked_at_now = replace(refund, retry_at=now, looks=0)
+            return standing(replace(payment.with_refund(looked_at_now), sweeps=0), now)
         if isinstance(told, str):
-            return _Answer(RefundState.REFUSED, reason=told)
-        if told.done:
-            return _Answer(RefundState.DONE, reference=told.reference)
-        if refund.state is RefundState.ACCEPTED:
-            return None
-        return self._taken(refund, told)
+            answer = _Answer(RefundState.REFUSED, reason=told)
+        else:
+            answer = self._taken(refund, told)
+        return answer.applied_to(payment, refund.number, now)
+
+
+_AWAITING_NEWS = frozenset({RefundState.ACCEPTED, RefundState.UNCERTAIN})
+"""While a call is running its own answer comes first; what has ended is not told anew."""
 
 
 def _is_to_be_called(provider: Provider, refund: Refund) -> bool:

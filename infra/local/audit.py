@@ -197,7 +197,7 @@ def _fees_of_devices_that_left(tables: _Tables) -> Fraction:
 
 def _sum(sums: Iterable[int | str | Fraction]) -> Fraction:
     """Sums are whole numbers, or exact fractions as text."""
-    return sum(map(Fraction, sums), Fraction(0))
+    return sum((Fraction(each) for each in sums), Fraction(0))
 
 
 # --- one customer's books -------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """Angaza: a solar home system that is told until when it is to run.
 
 ``PUT /unit_credit`` sets the wished state of a unit, and brings the keycode that puts the unit into
-it: the same state once more is the same keycode, another is a new one. ``GET /unit_credit``
-tells the present state, for whoever wants to look.
+it: the same state once more is the same keycode, another is a new one. Keycodes come in groups;
+among the vends they are listed as they are typed in, without dashes. ``GET /unit_credit`` tells the
+present state, for whoever wants to look.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class Angaza:
             if credit is None or not _is_same(credit.until, until):
                 credit = _Credit(until, _grouped(self._digits.next()))
             self._units[order.subject] = credit
-        return Done(Answer.of(_shown(order.subject, credit)), credit.keycode)
+        return Done(Answer.of(_shown(order.subject, credit)), credit.keycode.replace("-", ""))
 
     def refusal(self, order: Order) -> Answer:
         """See :class:`~infra.local.fakes.fake.Fake`."""

@@ -6,12 +6,12 @@ import re
 
 import pytest
 
-from chalicelib.channels import daraja, direct
+from chalicelib.channels import daraja, direct, paystack
 from chalicelib.channels.interface import Channel, FieldErrors, header
 from chalicelib.domain.errors import FieldError
 from chalicelib.services.ports import ProviderRequest
 
-CHANNELS = (direct.CHANNEL, daraja.CHANNEL)
+CHANNELS = (direct.CHANNEL, daraja.CHANNEL, paystack.CHANNEL)
 
 
 @pytest.mark.parametrize("channel", CHANNELS, ids=lambda channel: channel.key)
