@@ -297,11 +297,11 @@ class _Books:
         A vend that is given up when its meter has left cannot return less than a minor unit of
         what it cost: no carry is there to take it, and no credit can.
         """
-        posted = _without_zeros(self.carries)
+        posted, none = _without_zeros(self.carries), Fraction(0)
         small = {
             serial_number
             for serial_number in self.dropped
-            if abs(posted.get(serial_number, 0) - found.get(serial_number, 0)) < 1
+            if -1 < posted.get(serial_number, none) - found.get(serial_number, none) < 1
         }
         return (
             {ref: amount for ref, amount in posted.items() if ref not in small},

@@ -74,8 +74,9 @@ class Vend:
     ``retry_at`` is set while a vend in trouble is worked on without a person: a refused one is
     called again (the manufacturer was certainly not reached), an uncertain one is called again
     or looked up. ``called_at`` is when the last call began, ``looks`` counts the look-ups since,
-    and ``reference`` is what the manufacturer calls the sale. ``closed`` marks a void vend whose
-    money has gone elsewhere: into another vend, into credit, or back to the payer.
+    and ``reference`` is what the manufacturer calls the sale. ``in_doubt``: one of its calls may
+    have had an effect that nobody knows of. ``closed`` marks a void vend whose money has gone
+    elsewhere: into another vend, into credit, or back to the payer.
     """
 
     number: int
@@ -94,6 +95,7 @@ class Vend:
     called_at: datetime | None = None
     looks: int = 0
     reference: str | None = None
+    in_doubt: bool = False
     closed: bool = False
 
 
@@ -545,6 +547,7 @@ def vend_done(
         retry_at=None,
         called_at=None,
         looks=0,
+        in_doubt=False,
     )
     token = Token(number, vend.serial_number, vend.kind, done.units, value)
     return standing(
@@ -557,7 +560,11 @@ def vend_refused(
 ) -> Payment:
     """The payment after a definite no. With ``retry_at`` it is tried again without a person."""
     vend = replace(
-        payment.vend(number), state=VendState.REFUSED, lease_until=None, retry_at=retry_at
+        payment.vend(number),
+        state=VendState.REFUSED,
+        lease_until=None,
+        retry_at=retry_at,
+        in_doubt=False,
     )
     noted = payment.with_vend(vend).with_event(now, "vend_refused", reason=reason)
     return standing(noted, now)
@@ -576,6 +583,7 @@ def vend_uncertain(
 
     With ``retry_at`` it is called again or looked up without a person. What a search could not
     tell is no news: the event is added when the vend becomes uncertain, and when it is given up.
+    Without a ``reason`` nothing went otherwise than usual (sold, and on its way): no event.
     """
     before = payment.vend(number)
     vend = replace(
@@ -585,9 +593,10 @@ def vend_uncertain(
         retry_at=retry_at,
         looks=before.looks + 1 if before.state is VendState.UNCERTAIN else 0,
         reference=reference or before.reference,
+        in_doubt=True,
     )
     noted = payment.with_vend(vend)
-    if before.state is not VendState.UNCERTAIN or retry_at is None:
+    if reason and (before.state is not VendState.UNCERTAIN or retry_at is None):
         noted = noted.with_event(now, "vend_uncertain", reason=reason)
     return standing(noted, now)
 
@@ -606,16 +615,18 @@ def vend_void(payment: Payment, number: int, now: datetime, *, closed: bool = Fa
 
 def vend_again(payment: Payment, number: int, now: datetime) -> Payment:
     """The payment with a new vend of the same intent in the place of a void one."""
-    void = replace(payment.vend(number), state=VendState.VOID, lease_until=None, closed=True)
+    void = replace(
+        payment.vend(number), state=VendState.VOID, lease_until=None, retry_at=None, closed=True
+    )
     fresh = replace(
         void,
         number=len(payment.vends) + 1,
         state=VendState.INTENDED,
         attempts=0,
-        retry_at=None,
         called_at=None,
         looks=0,
         reference=None,
+        in_doubt=False,
         closed=False,
     )
     both = payment.with_vend(void)
@@ -704,6 +715,15 @@ def refund_answered(
     if reason is not None and (before.state is not state or retry_at is None):
         answered = answered.with_event(now, f"refund_{state.value}", reason=reason)
     return standing(answered, now)
+
+
+def refund_again(payment: Payment, again: Refund, now: datetime) -> Payment:
+    """The payment whose refund goes on without a person, with that in its place.
+
+    It is looked at as soon as a new one: what waited for a person was looked at hourly.
+    """
+    going_on = replace(payment.with_refund(again), sweeps=0, check_at=now + FIRST_CHECK)
+    return standing(going_on, now)
 
 
 def open_refund(payment: Payment) -> Refund | None:

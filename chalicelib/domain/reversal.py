@@ -9,7 +9,7 @@ a later payment's date already includes, a plan that has ended.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 from math import floor
@@ -27,25 +27,14 @@ class NotReversible(MwangaError):
     code = "not_reversible"
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    """The account without a vend's money, and how much that is."""
-
-    account: Account
-    amount_minor: int
-
-
 def reversible_minor(account: Account, vends: Sequence[Vend]) -> int:
     """What can be taken back of those vends' money.
 
     Raises:
         NotReversible: one of them cannot be taken back at all.
     """
-    taken_minor = 0
-    for vend in reversed(vends):
-        taken = _take(account, vend, vends)
-        account, taken_minor = taken.account, taken_minor + taken.amount_minor
-    return taken_minor
+    _, lines = _taken_back(account, vends)
+    return -sum(line.amount_minor for line in lines)
 
 
 def reversed_into_credit(
@@ -60,23 +49,18 @@ def reversed_into_credit(
         NotReversible: see there.
         InvariantBroken: more is to be given back than was taken, or the sums do not add up.
     """
-    lines = list(payment.lines)
     before = account
-    left_minor = -given_back_minor
-    for vend in reversed(vends):
-        taken = _take(account, vend, vends)
-        account = taken.account
-        left_minor += taken.amount_minor
-        if taken.amount_minor > 0:
-            lines.append(Line(_LINE_OF[vend.kind], vend.serial_number, -taken.amount_minor))
+    account, taken = _taken_back(account, vends)
+    left_minor = -sum(line.amount_minor for line in taken) - given_back_minor
     if left_minor < 0:
         raise InvariantBroken(f"{payment.payment_id} would give back more than it has")
     if left_minor > 0:
-        lines.append(Line(LineKind.CREDIT, account.customer_id, left_minor))
+        taken = (*taken, Line(LineKind.CREDIT, account.customer_id, left_minor))
     account = replace(account, credit_minor=account.credit_minor + left_minor).next_version()
-    _prove(before, account, payment.lines, lines, vends)
+    _prove(before, account, taken, vends)
     versions = (*payment.account_versions, account.version)
-    return replace(with_lines(payment, tuple(lines)), account_versions=versions), account
+    after = with_lines(payment, (*payment.lines, *taken))
+    return replace(after, account_versions=versions), account
 
 
 def credited(payment: Payment, account: Account, amount_minor: int) -> tuple[Payment, Account]:
@@ -92,18 +76,22 @@ def credited(payment: Payment, account: Account, amount_minor: int) -> tuple[Pay
     return replace(with_lines(payment, lines), account_versions=versions), after
 
 
-_LINE_OF = {VendKind.ENERGY: LineKind.ENERGY, VendKind.TIME: LineKind.TIME}
+def _taken_back(account: Account, vends: Sequence[Vend]) -> tuple[Account, tuple[Line, ...]]:
+    """The account without those vends' money, and the lines that take it back."""
+    if any(vend.kind is VendKind.UNLOCK for vend in vends):
+        raise NotReversible("an unlock belongs to a plan that is paid off")
+    lines: list[Line] = []
+    for vend in reversed([vend for vend in vends if vend.kind is VendKind.ENERGY]):
+        account, amount_minor = _take_energy(account, vend)
+        lines.append(Line(LineKind.ENERGY, vend.serial_number, -amount_minor))
+    time = [vend for vend in vends if vend.kind is VendKind.TIME]
+    if time:
+        account, amount_minor = _take_time(account, time)
+        lines.append(Line(LineKind.TIME, time[0].serial_number, -amount_minor))
+    return account, tuple(line for line in lines if line.amount_minor < 0)
 
 
-def _take(account: Account, vend: Vend, vends: Sequence[Vend]) -> _Taken:
-    if vend.kind is VendKind.ENERGY:
-        return _take_energy(account, vend)
-    if vend.kind is VendKind.TIME:
-        return _take_time(account, vend, vends)
-    raise NotReversible("an unlock belongs to a plan that is paid off")
-
-
-def _take_energy(account: Account, vend: Vend) -> _Taken:
+def _take_energy(account: Account, vend: Vend) -> tuple[Account, int]:
     """What an energy vend cost came from its share of the line and from the meter's carry.
 
     Both go back to where they came from. Where the rest of that line, left as carry, has been
@@ -112,48 +100,46 @@ def _take_energy(account: Account, vend: Vend) -> _Taken:
     """
     record = account.device(vend.serial_number)
     if record is None:
-        return _Taken(account, floor(vend.cost_minor))
+        return account, floor(vend.cost_minor)
     pool = record.carry_minor + vend.cost_minor
     amount_minor = min(vend.money_minor, floor(pool)) if record.owned else floor(pool)
     changed = replace(record, carry_minor=pool - amount_minor)
-    return _Taken(account.with_device(changed), amount_minor)
+    return account.with_device(changed), amount_minor
 
 
-def _take_time(account: Account, vend: Vend, vends: Sequence[Vend]) -> _Taken:
-    """The instalments that a time vend paid are open again, and the days they bought are gone.
+def _take_time(account: Account, vends: Sequence[Vend]) -> tuple[Account, int]:
+    """The instalments that time vends paid are open again, and the days they bought are gone.
 
-    Only the latest vend of a device: the end of the paid time is one date, and a later vend's
+    Only the latest vends of a device: the end of the paid time is one date, and a later vend's
     already includes these days. Several vends of one payment go together, for the days of an
     instalment cannot be told apart by token.
     """
-    record = account.device(vend.serial_number)
-    plan = account.plan_of(vend.serial_number)
+    serial_number = vends[0].serial_number
+    record, plan = account.device(serial_number), account.plan_of(serial_number)
     if record is None or not record.owned or plan is None or record.plan_id != plan.plan_id:
         raise NotReversible("the plan that the money paid has ended")
-    if vend.units is None or record.paid_until is None or record.paid_until != vend.paid_until:
-        raise NotReversible("a later payment's time includes these days")
-    paid_minor = plan.paid_minor - vend.money_minor
+    paid_until = record.paid_until
+    for vend in reversed(vends):
+        if vend.units is None or paid_until is None or paid_until != vend.paid_until:
+            raise NotReversible("a later payment's time includes these days")
+        paid_until -= timedelta(days=int(vend.units))
+    money_minor = sum(vend.money_minor for vend in vends)
+    paid_minor = plan.paid_minor - money_minor
     if paid_minor < max(plan.already_paid_minor, plan.down_payment_minor):
         raise NotReversible("the plan was changed since")
-    carry_days = record.carry_days + vend.units - days_bought(plan, paid_minor, plan.paid_minor)
+    units = sum((vend.units for vend in vends if vend.units), Fraction(0))
+    carry_days = record.carry_days + units - days_bought(plan, paid_minor, plan.paid_minor)
     if carry_days < 0:
         raise NotReversible("the days of these instalments cannot be told apart")
-    changed = replace(
-        record,
-        carry_days=carry_days,
-        paid_until=record.paid_until - timedelta(days=int(vend.units)),
-    )
-    return _Taken(
-        account.with_device(changed).with_plan(replace(plan, paid_minor=paid_minor)),
-        vend.money_minor,
-    )
+    changed = replace(record, carry_days=carry_days, paid_until=paid_until)
+    account = account.with_device(changed).with_plan(replace(plan, paid_minor=paid_minor))
+    return account, money_minor
 
 
 def _prove(
     before: Account,
     after: Account,
-    old_lines: Sequence[Line],
-    lines: Sequence[Line],
+    new: Sequence[Line],
     vends: Sequence[Vend],
 ) -> None:
     """The invariant: what the new lines say is what changed in the account, exactly.
@@ -161,7 +147,6 @@ def _prove(
     Raises:
         InvariantBroken: it does not hold.
     """
-    new = lines[len(old_lines) :]
     credit = sum(line.amount_minor for line in new if line.kind is LineKind.CREDIT)
     if after.credit_minor - before.credit_minor != credit:
         raise InvariantBroken("the credit line is not the change of the credit")

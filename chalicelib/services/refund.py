@@ -20,10 +20,10 @@ from chalicelib.domain.payment import (
     Status,
     VendState,
     open_refund,
+    refund_again,
     refund_answered,
     refund_begun,
     refund_called,
-    standing,
     vend_void,
 )
 from chalicelib.domain.reversal import NotReversible, reversed_into_credit, reversible_minor
@@ -56,6 +56,8 @@ WRITES_MAX = 8
 CALLS_MAX = 6
 LOOKS_MAX = 12
 RETRY_SECONDS_MAX = 900
+ARRIVAL_LOOKS_EVERY = timedelta(hours=1)
+"""A refund that was taken hours ago is still looked at so often: money may take days to arrive."""
 LEASE_MARGIN = timedelta(seconds=10)
 
 _REFUNDABLE_IN = frozenset({Status.HELD, Status.REFUND_DUE})
@@ -93,6 +95,11 @@ class _Answer:
             reference=self.reference,
             retry_at=self.retry_at,
         )
+
+    @property
+    def says_that_it_went(self) -> bool:
+        """Whether the money has left the provider, or is about to."""
+        return self.state in (RefundState.ACCEPTED, RefundState.DONE)
 
     def is_in(self, refund: Refund) -> bool:
         """Whether the refund shows this very answer: a write whose confirmation was lost."""
@@ -176,7 +183,7 @@ class GiveBack:
         if amount_minor not in (None, refused.amount_minor):
             raise NotRefundable("its last refund failed: repeat that one, or make it credit")
         now = self._clock.now()
-        return standing(payment.with_refund(replace(refused, retry_at=now)), now)
+        return refund_again(payment, replace(refused, retry_at=now), now)
 
     def _begin_settled(self, payment: Payment, amount_minor: int | None) -> Payment:
         """Take the money of the troubled vends off the account; the provider is asked after."""
@@ -186,7 +193,9 @@ class GiveBack:
             raise NotRefundable("all of it has bought something")
         now = self._clock.now()
         try:
-            amount_minor = self._checked(payment, amount_minor, reversible_minor(account, vends))
+            # Credit in hand joined the payment: what it bought becomes credit again.
+            possible_minor = min(payment.kept_minor, reversible_minor(account, vends))
+            amount_minor = self._checked(payment, amount_minor, possible_minor)
             begun = refund_begun(payment, amount_minor, now)
             after, account = reversed_into_credit(begun, account, vends, amount_minor)
         except NotReversible as used:
@@ -281,10 +290,11 @@ class GiveBack:
 
     def _looked_up(self, provider: Provider, payment: Payment, refund: Refund) -> _Answer:
         """Ask what became of it. Asking has no effect."""
+        asked_at = self._clock.now()
         try:
             taken = provider.look_up_refund(payment, refund)
         except NotAtProvider:
-            return self._absent(provider, refund)
+            return self._absent(provider, refund, asked_at)
         except ProviderRefused as refused:
             return _Answer(RefundState.REFUSED, reason=refused.code)
         except (ProviderUnreachable, ProviderUncertain, SecretMissing) as unknown:
@@ -297,8 +307,9 @@ class GiveBack:
         if taken.done:
             return _Answer(RefundState.DONE, reference=taken.reference)
         looks = refund.looks if refund.state is RefundState.ACCEPTED else 0
-        # Money may take days to arrive: after an hour the sweeper alone comes back to it.
-        retry_at = self._later(2 ** (looks + 1)) if looks < LOOKS_MAX else None
+        retry_at = self._later(2 ** (looks + 1))
+        if looks >= LOOKS_MAX:  # longer than a message can wait: the sweeper comes back to it
+            retry_at = self._clock.now() + ARRIVAL_LOOKS_EVERY
         return _Answer(RefundState.ACCEPTED, reference=taken.reference, retry_at=retry_at)
 
     def _unsent(self, refund: Refund, reason: str) -> _Answer:
@@ -308,11 +319,11 @@ class GiveBack:
             retry_at = self._later(30 * 2 ** (refund.attempts - 1))
         return _Answer(RefundState.REFUSED, reason=reason, retry_at=retry_at)
 
-    def _absent(self, provider: Provider, refund: Refund) -> _Answer:
+    def _absent(self, provider: Provider, refund: Refund, asked_at: datetime) -> _Answer:
         """Not found. Once a call would surely show, that proves that nothing was taken."""
-        called_at = refund.called_at or self._clock.now()
+        called_at = refund.called_at or asked_at
         believed_at = called_at + timedelta(seconds=provider.refund_absent_after_seconds)
-        if refund.state is RefundState.ACCEPTED or self._clock.now() < believed_at:
+        if refund.state is RefundState.ACCEPTED or asked_at < believed_at:
             return self._not_told(provider, refund, "not found yet", not_before=believed_at)
         again = self._clock.now() if refund.attempts < CALLS_MAX else None
         return _Answer(RefundState.REFUSED, reason="absent", retry_at=again)
@@ -358,29 +369,38 @@ class GiveBack:
             try:
                 if round_number:
                     payment = self._payments.get(payment.payment_id) or payment
-                now_there = payment.refund(refund.number)
-                if answer.is_in(now_there):
-                    stored = payment
-                elif _still_awaits(now_there, refund):
-                    stored = self._payments.save(
-                        answer.applied_to(payment, refund.number, self._clock.now())
-                    )
-                else:
-                    self._note_late(payment, answer)
-                    return
+                stored = self._with_answer(payment, refund, answer)
             except (VersionConflict, TryAgain, OutcomeUnknown):
                 self._pause(jitter_seconds(round_number))
                 continue
-            self._after(stored, refund.number)
+            if stored is not None:
+                self._after(stored, refund.number)
             return
         raise TryAgain(payment.payment_id)
 
-    def _note_late(self, payment: Payment, answer: _Answer) -> None:
-        """The refund has ended by another word: where that was a person's, it is an alarm."""
+    def _with_answer(self, payment: Payment, asked: Refund, answer: _Answer) -> Payment | None:
+        """The payment with that answer, written now or before; ``None``: it came too late."""
+        now_there = payment.refund(asked.number)
+        same_attempt = now_there.attempts == asked.attempts
+        if same_attempt and answer.is_in(now_there):
+            return payment
+        if same_attempt and _still_awaits(now_there, asked, answer):
+            now = self._clock.now()
+            return self._payments.save(answer.applied_to(payment, asked.number, now))
+        if answer.says_that_it_went and not (same_attempt and now_there.state is RefundState.DONE):
+            self._note_late(payment, asked)
+        return None
+
+    def _note_late(self, payment: Payment, asked: Refund) -> None:
+        """Money went back although the refund was given up, or was asked for anew: an alarm."""
         self._journal.event(
-            "late_refund_answer", payment_id=payment.payment_id, state=answer.state.value
+            "late_refund_answer", payment_id=payment.payment_id, refund=asked.number
         )
         self._journal.count("LateRefundAnswers", channel=payment.channel)
+        said = f"refund {asked.number}, attempt {asked.attempts}"
+        self._payments.save(
+            payment.with_event(self._clock.now(), "late_refund_answer", reason=said)
+        )
 
     def _after(self, payment: Payment, number: int) -> None:
         refund = payment.refund(number)
@@ -405,16 +425,18 @@ class GiveBack:
         be asked: it only makes us look at once.
 
         Raises:
-            TryAgain, OutcomeUnknown: not stored, or not known to be: it must be told again.
+            TryAgain, OutcomeUnknown, QueueUnavailable: not stored, or not known to be, or what
+                follows is not queued: it must be told again.
         """
         for round_number in range(WRITES_MAX):
             payment = self._payments.get(payment_id)
-            refund = open_refund(payment) if payment else None
-            if payment is None or refund is None or refund.amount_minor != amount_minor:
+            refund = _refund_of(payment, amount_minor) if payment else None
+            if payment is None or refund is None or _contradicts(refund, told):
                 self._journal.event("refund_news_unplaced", payment_id=payment_id)
                 self._journal.count("RefundNewsUnplaced")
                 return
             if refund.state not in _AWAITING_NEWS:
+                queue_what_follows(self._queues, payment, self._clock.now())
                 return
             try:
                 stored = self._payments.save(self._with_news(payment, refund, told))
@@ -429,8 +451,7 @@ class GiveBack:
         now = self._clock.now()
         provider = self._providers.get(payment.channel)
         if provider is not None and provider.refund_recovery is RecoveryClass.SEARCHABLE:
-            looked_at_now = replace(refund, retry_at=now, looks=0)
-            return standing(replace(payment.with_refund(looked_at_now), sweeps=0), now)
+            return refund_again(payment, replace(refund, retry_at=now, looks=0), now)
         if isinstance(told, str):
             answer = _Answer(RefundState.REFUSED, reason=told)
         else:
@@ -442,16 +463,37 @@ _AWAITING_NEWS = frozenset({RefundState.ACCEPTED, RefundState.UNCERTAIN})
 """While a call is running its own answer comes first; what has ended is not told anew."""
 
 
+def _refund_of(payment: Payment, amount_minor: int) -> Refund | None:
+    """The refund that news of that amount is about: the open one, else the latest that is done."""
+    refund = open_refund(payment)
+    done = [r for r in payment.refunds if r.state is RefundState.DONE]
+    latest = refund or (done[-1] if done else None)
+    return latest if latest is not None and latest.amount_minor == amount_minor else None
+
+
+def _contradicts(refund: Refund, told: RefundTaken | str) -> bool:
+    """Whether news cannot be true of a refund as we know it: a person must look."""
+    if refund.state is RefundState.DONE:
+        return isinstance(told, str)
+    if refund.state is RefundState.REFUSED:
+        return not isinstance(told, str)
+    return refund.state is RefundState.INTENDED
+
+
 def _is_to_be_called(provider: Provider, refund: Refund) -> bool:
     if refund.state is RefundState.UNCERTAIN:
         return provider.refund_recovery is RecoveryClass.REPEATABLE
     return refund.state in (RefundState.INTENDED, RefundState.REFUSED)
 
 
-def _still_awaits(now_there: Refund, asked: Refund) -> bool:
-    """Attempt n may write while nobody else has said what became of it."""
-    return now_there.attempts == asked.attempts and now_there.state in (
-        RefundState.CALLING,
-        RefundState.UNCERTAIN,
-        RefundState.ACCEPTED,
-    )
+def _still_awaits(now_there: Refund, asked: Refund, answer: _Answer) -> bool:
+    """Whether an answer of the present attempt still counts.
+
+    That the money went counts unless it went elsewhere since. Any other answer is out of date
+    where somebody else has found out more than was known when it was asked for.
+    """
+    if answer.says_that_it_went:
+        return now_there.state not in (RefundState.DONE, RefundState.VOID)
+    if now_there.state is RefundState.ACCEPTED:
+        return asked.state is RefundState.ACCEPTED
+    return now_there.state in (RefundState.CALLING, RefundState.UNCERTAIN)

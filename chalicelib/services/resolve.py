@@ -21,6 +21,7 @@ from chalicelib.domain.payment import (
     VendState,
     messages_due,
     open_refund,
+    refund_again,
     refund_answered,
     released,
     standing,
@@ -156,12 +157,17 @@ class Resolve:
 
         Of a refund in doubt: it was not made. It stays refused until it is asked for again, or
         its money goes another way.
+
+        Raises:
+            PaymentNotFound, NotHeld: see there.
+            FieldError: on ``vend``, or on ``outcome`` (its refund is under way).
         """
 
         def change(payment: Payment) -> Payment:
             now = self._clock.now()
             refund = open_refund(payment)
             if refund is not None:
+                _check_not_asked_for_now(refund)
                 return refund_answered(payment, refund.number, RefundState.REFUSED, now)
             states = {VendState.UNCERTAIN, VendState.REFUSED}
             chosen = _the_one(payment, vend, states)
@@ -174,13 +180,14 @@ class Resolve:
 
         Raises:
             PaymentNotFound, NotHeld: see there.
-            FieldError: on ``outcome``: no refund of it is in doubt.
+            FieldError: on ``outcome``: no refund of it is in doubt, or it is under way.
         """
 
         def change(payment: Payment) -> Payment:
             refund = open_refund(payment)
             if refund is None:
                 raise FieldError("outcome", "no refund of it is in doubt")
+            _check_not_asked_for_now(refund)
             return refund_answered(payment, refund.number, RefundState.DONE, self._clock.now())
 
         return self._write(payment_id, "resolved_refunded", actor, reason, change)
@@ -215,6 +222,7 @@ class Resolve:
         now = self._clock.now()
         refund = open_refund(payment)
         if refund is not None:
+            _check_refused(refund)
             void = payment.with_refund(replace(refund, state=RefundState.VOID, retry_at=None))
             after, account = credited(void, account, refund.amount_minor)
             return standing(after, now), account
@@ -246,8 +254,7 @@ class Resolve:
                 raise FieldError("outcome", "the payment has been settled for a device")
             refund = open_refund(payment)
             if refund is not None:
-                if refund.state is not RefundState.REFUSED:
-                    raise FieldError("outcome", "say first what became of its refund")
+                _check_refused(refund)
                 payment = payment.with_refund(replace(refund, state=RefundState.VOID))
             device = self._devices.get(serial_number)
             if device is None or device.customer_id is None:
@@ -330,19 +337,41 @@ class Resolve:
         return vend_again(payment, vend.number, now)
 
     def _refund_taken_up_again(self, payment: Payment, refund: Refund, not_issued: bool) -> Payment:
+        """One that got stuck goes on as it stands: only its own worker knows of a running call."""
         now = self._clock.now()
+        again = refund
         if refund.state is RefundState.UNCERTAIN and not not_issued:
             provider = self._providers.get(payment.channel)
             _check_can_be_told(provider.refund_recovery if provider else RecoveryClass.OPAQUE)
             again = replace(refund, retry_at=now, looks=0)
-        else:
+        elif refund.state in (RefundState.UNCERTAIN, RefundState.REFUSED):
             again = replace(refund, state=RefundState.REFUSED, retry_at=now)
-        return standing(replace(payment.with_refund(again), sweeps=0), now)
+        return refund_again(payment, again, now)
 
     def _vendor(self, key: str) -> Vendor:
         module = self._manufacturers.get(key)
         assert not issues_tokens(module), key  # noqa: S101 - such vends are never in doubt
         return module
+
+
+def _check_not_asked_for_now(refund: Refund) -> None:
+    """That a person may say what became of a refund: not while its provider is being asked.
+
+    Raises:
+        FieldError: on ``outcome``.
+    """
+    if refund.state in (RefundState.CALLING, RefundState.ACCEPTED):
+        raise FieldError("outcome", "its refund is under way: let it go on first")
+
+
+def _check_refused(refund: Refund) -> None:
+    """That the money of a refund may go another way: it has surely not gone back.
+
+    Raises:
+        FieldError: on ``outcome``.
+    """
+    if refund.state is not RefundState.REFUSED:
+        raise FieldError("outcome", "say first what became of its refund")
 
 
 def _check_can_be_told(recovery: RecoveryClass) -> None:

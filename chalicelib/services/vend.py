@@ -117,6 +117,12 @@ class _Answer:
                     reference=self.reference,
                 )
 
+    def is_news(self, vend: Vend) -> bool:
+        """Whether it tells more of the vend than is known, be it only that there was a sale."""
+        if self.state is VendState.UNCERTAIN:
+            return self.reference not in (None, vend.reference)
+        return self.state in (VendState.DONE, VendState.REFUSED)
+
     def is_in(self, payment: Payment, number: int) -> bool:
         """Whether the payment shows this very answer: a write whose confirmation was lost."""
         vend = payment.vend(number)
@@ -203,13 +209,12 @@ class VendTokens:
         The wait is that of the stored circuit, a little longer for each so that they do not all
         come back in the same second.
         """
-        payment = self._payments.get(payment_id)
-        if payment is None or number > len(payment.vends):
-            self._journal.event("vend_missing", payment_id=payment_id, vend=number)
+        payment = self._found(payment_id, number)
+        if payment is None:
             return
         vend = payment.vend(number)
         if not _is_open(vend):
-            self._queue_what_follows(payment, vend)
+            self._finish(payment, vend)
             return
         spread = timedelta(seconds=jitter_seconds(POSTPONED_SPREAD))
         self._queue_later(payment, vend, wait + spread)
@@ -220,14 +225,12 @@ class VendTokens:
         The longer a vend has waited, the longer it waits again: what it is told by is stored, so
         nothing that restarts begins anew.
         """
-        payment = self._payments.get(payment_id)
-        if payment is None or number > len(payment.vends):
-            self._journal.event("vend_missing", payment_id=payment_id, vend=number)
+        payment = self._found(payment_id, number)
+        if payment is None:
             return False
         vend = payment.vend(number)
         if not _is_open(vend):
-            self._give_device_free(payment, vend)
-            self._queue_what_follows(payment, vend)
+            self._finish(payment, vend)
             return False
         now = self._clock.now()
         holder = _holder(payment, vend)
@@ -250,10 +253,12 @@ class VendTokens:
         at = max(now + wait, vend.retry_at or now)
         queue_vend(self._queues, payment.payment_id, vend, now, not_before=at)
 
-    def _give_device_free(self, payment: Payment, vend: Vend) -> None:
-        """The device may have another vend, once nothing of this one is in flight."""
-        if self._manufacturers.get(vend.manufacturer).manufacturer.one_at_a_time:
+    def _finish(self, payment: Payment, vend: Vend) -> None:
+        """Let others have the device once nothing of it is in flight, and queue what follows."""
+        stated = self._manufacturers.get(vend.manufacturer).manufacturer
+        if stated.one_at_a_time and not _is_in_flight(vend):
             self._busy_devices.release(vend.serial_number, _holder(payment, vend))
+        self._queue_what_follows(payment, vend)
 
     # --- the call -----------------------------------------------------------------------------
 
@@ -262,25 +267,15 @@ class VendTokens:
         stated = vendor.manufacturer
         try:
             order = self._order(stated, payment, vend)
+            sold = self._sold(vendor, payment, order)
         except VendRefused as refused:
-            return _Answer(VendState.REFUSED, reason=refused.code)
-        except (TryAgain, OutcomeUnknown) as busy:
-            return self._unsent(vend, busy.code)
-        try:
-            with self._timed(stated):
-                sold = self._sold(vendor, payment, order)
-        except VendRefused as refused:
-            self._breaker.answered(stated.key)
-            return _Answer(VendState.REFUSED, reason=refused.code)
-        except VendorUnreachable as unsent:
-            self._breaker.failed(stated.key)
-            return self._unsent(vend, unsent.code)
+            return self._refused(vend, refused.code)
         except SecretMissing:
-            return self._unsent(vend, "credentials_missing")
+            return self._unsent(stated, vend, "credentials_missing")
+        except (TryAgain, OutcomeUnknown, VendorUnreachable) as unsent:
+            return self._unsent(stated, vend, unsent.code)
         except VendUncertain as uncertain:
-            self._breaker.failed(stated.key)
             return self._uncertain(stated, vend, uncertain.detail)
-        self._breaker.answered(stated.key)
         return self._answer_of(stated, vend, sold)
 
     def _order(self, stated: Manufacturer, payment: Payment, vend: Vend) -> VendOrder:
@@ -303,18 +298,43 @@ class VendTokens:
         whoever comes last sets the latest date; and whoever finds that the account has moved on
         during the call sets it once more.
         """
+        sold = self._called(vendor, order)
+        if not vendor.manufacturer.absolute:
+            return sold
         for _ in range(OWED_READINGS_MAX):
-            sold = vendor.vend(order)
-            if not vendor.manufacturer.absolute:
-                return sold
             try:
                 owed = self._as_owed(payment, order.vend)
-            except (TryAgain, OutcomeUnknown) as busy:
-                raise VendUncertain("sold, but not compared with the account") from busy
-            if owed == order.vend:
-                return sold
-            order = replace(order, vend=owed)
+                if owed == order.vend:
+                    return sold
+                self._check_time(vendor.manufacturer, order.vend)
+                order = replace(order, vend=owed)
+                sold = self._called(vendor, order)
+            except _NOT_SET_AGAIN as failed:  # it has been set once, so none of it is a clear no
+                raise VendUncertain(f"set, but not as owed now: {failed.code}") from failed
         raise VendUncertain("the account did not stand still")
+
+    def _check_time(self, stated: Manufacturer, vend: Vend) -> None:
+        """That one more call fits into the lease."""
+        ends_at = self._clock.now() + timedelta(seconds=stated.timeout_seconds)
+        if vend.lease_until is None or ends_at > vend.lease_until:
+            raise OutOfTime
+
+    def _called(self, vendor: Vendor, order: VendOrder) -> Sold:
+        with self._timed(vendor.manufacturer):
+            return self._telling_breaker(vendor.manufacturer, lambda: vendor.vend(order))
+
+    def _telling_breaker(self, stated: Manufacturer, call: Callable[[], Sold]) -> Sold:
+        """What comes of a call, told to the circuit breaker: a clear no is an answer too."""
+        try:
+            sold = call()
+        except (VendorUnreachable, VendUncertain):
+            self._breaker.failed(stated.key)
+            raise
+        except (VendRefused, VendAbsent):
+            self._breaker.answered(stated.key)
+            raise
+        self._breaker.answered(stated.key)
+        return sold
 
     def _as_owed(self, payment: Payment, vend: Vend) -> Vend:
         """The vend with what its device is owed now: the latest end of its paid time, or for good.
@@ -352,19 +372,15 @@ class VendTokens:
             order = self._order(stated, payment, vend)
             if stated.one_at_a_time:
                 order = replace(order, known_tokens=self._known_tokens(payment, vend))
-            sold = vendor.look_up(order)
+            sold = self._telling_breaker(stated, lambda: vendor.look_up(order))
         except VendAbsent:
-            self._breaker.answered(stated.key)
             return self._absent(stated, payment, vend)
         except VendRefused as refused:
-            self._breaker.answered(stated.key)
             return _Answer(VendState.REFUSED, reason=refused.code)
         except (VendorUnreachable, VendUncertain) as unknown:
-            self._breaker.failed(stated.key)
             return self._uncertain(stated, vend, unknown.detail)
         except SecretMissing:
             return self._uncertain(stated, vend, "credentials_missing")
-        self._breaker.answered(stated.key)
         return self._answer_of(stated, vend, sold)
 
     def _known_tokens(self, payment: Payment, vend: Vend) -> frozenset[str]:
@@ -392,11 +408,22 @@ class VendTokens:
     def _answer_of(self, stated: Manufacturer, vend: Vend, sold: Sold) -> _Answer:
         if not sold.delivered:
             answer = self._uncertain(stated, vend, "sold, not yet delivered")
-            return replace(answer, reference=sold.reference)
+            told = "" if answer.retry_at is not None else answer.reason
+            return replace(answer, reference=sold.reference, reason=told)
         return _Answer(VendState.DONE, value=sold.value, units=sold.units, reference=sold.reference)
 
-    def _unsent(self, vend: Vend, reason: str) -> _Answer:
-        """It was certainly not sent: it is tried again after 30 seconds, one, two … minutes."""
+    def _refused(self, vend: Vend, reason: str) -> _Answer:
+        """A clear no to this call, which says nothing about an earlier one that is in doubt."""
+        state = VendState.UNCERTAIN if vend.in_doubt else VendState.REFUSED
+        return _Answer(state, reason=reason)
+
+    def _unsent(self, stated: Manufacturer, vend: Vend, reason: str) -> _Answer:
+        """It was certainly not sent: it is tried again after 30 seconds, one, two … minutes.
+
+        Where an earlier call is in doubt, it stays so.
+        """
+        if vend.in_doubt:
+            return self._uncertain(stated, vend, reason)
         if vend.attempts >= UNREACHABLE_MAX:
             return _Answer(VendState.REFUSED, reason=reason)
         retry_at = self._later(30 * 2 ** (vend.attempts - 1))
@@ -452,7 +479,7 @@ class VendTokens:
             return payment
         if _still_awaits(payment.vend(number), attempt):
             return self._payments.save(answer.applied_to(payment, number, self._clock.now()))
-        if answer.state in (VendState.DONE, VendState.REFUSED):  # else it says nothing
+        if answer.is_news(payment.vend(number)):
             self._note_late(payment, number)
         return None
 
@@ -478,9 +505,7 @@ class VendTokens:
         self._journal.count("Vends", manufacturer=vend.manufacturer, outcome=vend.state.value)
         if payment.status is Status.HELD:
             self._journal.count("Held", reason=payment.reason or "")
-        if not _is_in_flight(vend):
-            self._give_device_free(payment, vend)
-        self._queue_what_follows(payment, vend)
+        self._finish(payment, vend)
 
     def _queue_what_follows(self, payment: Payment, vend: Vend) -> None:
         """Of this vend, and of the one in its place: the others have messages of their own."""
@@ -505,10 +530,17 @@ class VendTokens:
 
     # --- a message that comes to a vend that is not there to be taken up ------------------------
 
-    def _found_otherwise(self, vendor: Vendor, payment_id: str, number: int) -> None:
+    def _found(self, payment_id: str, number: int) -> Payment | None:
+        """The payment as it stands, if it has such a vend."""
         payment = self._payments.get(payment_id)
         if payment is None or number > len(payment.vends):
             self._journal.event("vend_missing", payment_id=payment_id, vend=number)
+            return None
+        return payment
+
+    def _found_otherwise(self, vendor: Vendor, payment_id: str, number: int) -> None:
+        payment = self._found(payment_id, number)
+        if payment is None:
             return
         vend = payment.vend(number)
         if vend.state is VendState.CALLING:
@@ -517,9 +549,7 @@ class VendTokens:
             answer = self._look_up(vendor, payment, vend)
             self._write_answer(payment, number, vend.attempts, answer)
         else:
-            if not _is_in_flight(vend):
-                self._give_device_free(payment, vend)
-            self._queue_what_follows(payment, vend)
+            self._finish(payment, vend)
 
     def _found_calling(self, vendor: Vendor, payment: Payment, vend: Vend) -> None:
         """Another worker has it: while its lease runs, come back later; after it, nobody knows."""
@@ -530,6 +560,15 @@ class VendTokens:
         unknown = self._uncertain(vendor.manufacturer, vend, "no answer was recorded")
         self._write_answer(payment, vend.number, vend.attempts, unknown)
 
+
+_NOT_SET_AGAIN = (
+    OutcomeUnknown,
+    OutOfTime,
+    SecretMissing,
+    TryAgain,
+    VendorUnreachable,
+    VendRefused,
+)
 
 KNOWN_PAYMENTS = 100
 """The tokens of so many of the owner's latest payments are known to a search."""

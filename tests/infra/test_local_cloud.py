@@ -69,12 +69,18 @@ def test_stack_json_holds_what_tools_rely_on(stack: Stack, state: Path) -> None:
     assert set(stack["channels"]["daraja"]) == {
         *("validation_path", "confirmation_path", "short_code"),
     }
-    assert {"control", "calin"} <= set(stack["fakes"])
+    assert set(stack["channels"]["paystack"]) == {"webhook_path", "checkout_path", "secret_key"}
+    assert set(stack["fakes"]) == {
+        *("control", "calin", "calin_smart", "sparkmeter", "angaza", "paystack"),
+    }
     assert {"payments", "accounts", "ended_plans"} <= set(stack["tables"])
     assert set(stack["queues"]) == {
         *("payments", "payments-dead", "vends", "vends-dead", "messages", "messages-dead"),
+        *("provider-calls", "provider-calls-dead"),
     }
-    assert set(stack["functions"]) == {"api", "settle", "vend", "send_messages", "sweep"}
+    assert set(stack["functions"]) == {
+        *("api", "settle", "vend", "call_provider", "send_messages", "sweep", "reconcile"),
+    }
 
 
 def test_what_it_names_is_there(stack: Stack) -> None:

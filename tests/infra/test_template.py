@@ -14,17 +14,26 @@ from infra.package import ROOT
 
 Template = dict[str, Any]
 
-WORKERS = {"Settle": "PaymentsQueue", "Vend": "VendsQueue", "SendMessages": "MessagesQueue"}
-FUNCTIONS = {"APIHandler", "Sweep", *WORKERS}
+WORKERS = {
+    "Settle": "PaymentsQueue",
+    "Vend": "VendsQueue",
+    "SendMessages": "MessagesQueue",
+    "CallProvider": "ProviderCallsQueue",
+}
+SCHEDULES = {"Sweep": "rate(1 minute)", "Reconcile": "rate(5 minutes)"}
+FUNCTIONS = {"APIHandler", *SCHEDULES, *WORKERS}
 DEAD_QUEUES = {
     "PaymentsQueue": "PaymentsDeadQueue",
     "VendsQueue": "VendsDeadQueue",
     "MessagesQueue": "MessagesDeadQueue",
+    "ProviderCallsQueue": "ProviderCallsDeadQueue",
 }
 
 TABLE_KEYS = {
     "accounts": {"customer_id": "S"},
     "appliances": {"appliance_id": "N"},
+    "busy_devices": {"serial_number": "S"},
+    "circuits": {"manufacturer": "S"},
     "customers": {"customer_id": "S"},
     "devices": {"serial_number": "S"},
     "ended_plans": {"plan_id": "S"},
@@ -32,6 +41,7 @@ TABLE_KEYS = {
     "guards": {"guard_id": "S"},
     "messages": {"payment_id": "S", "number": "N"},
     "payments": {"payment_id": "S"},
+    "reconciliations": {"run_id": "S"},
     "registrations": {"registration_id": "S"},
     "sessions": {"token_hash": "S"},
     "settings": {"name": "S"},
@@ -145,13 +155,24 @@ class TestFunctions:
         assert properties["Runtime"] == f"python{(ROOT / '.python-version').read_text().strip()}"
         assert properties["Architectures"] == ["arm64"]
 
-    def test_a_vend_may_put_itself_back_on_its_queue_many_times(self, expanded: Template) -> None:
-        assert expanded["Resources"]["Vend"]["Properties"]["RecursiveLoop"] == "Allow"
+    @pytest.mark.parametrize("worker", ["Vend", "CallProvider"])
+    def test_what_waits_may_put_itself_back_on_its_queue_many_times(
+        self, expanded: Template, worker: str
+    ) -> None:
+        assert expanded["Resources"][worker]["Properties"]["RecursiveLoop"] == "Allow"
 
-    def test_the_sweeper_runs_every_minute(self, expanded: Template) -> None:
-        (rule,) = of_type(expanded, "AWS::Events::Rule").values()
-        assert rule["ScheduleExpression"] == "rate(1 minute)"
-        assert rule["Targets"][0]["Arn"] == {"Fn::GetAtt": ["Sweep", "Arn"]}
+    def test_the_schedules_are_the_designed_ones(self, expanded: Template) -> None:
+        rules = of_type(expanded, "AWS::Events::Rule").values()
+        assert {
+            rule["Targets"][0]["Arn"]["Fn::GetAtt"][0]: rule["ScheduleExpression"] for rule in rules
+        } == SCHEDULES
+
+    @pytest.mark.parametrize("function", SCHEDULES)
+    def test_a_failed_run_of_a_schedule_is_not_repeated(
+        self, template: Template, function: str
+    ) -> None:
+        properties = template["Resources"][function]["Properties"]
+        assert properties["EventInvokeConfig"] == {"MaximumRetryAttempts": 0}
 
 
 class TestEventSources:
@@ -166,7 +187,7 @@ class TestEventSources:
         assert mappings(expanded)[worker]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
     @pytest.mark.parametrize(
-        ("worker", "size"), [("Settle", 10), ("Vend", 1), ("SendMessages", 10)]
+        ("worker", "size"), [("Settle", 10), ("Vend", 1), ("SendMessages", 10), ("CallProvider", 1)]
     )
     def test_batches_are_of_the_designed_size(
         self, expanded: Template, worker: str, size: int
@@ -175,8 +196,9 @@ class TestEventSources:
         assert mapping["BatchSize"] == size
         assert mapping["MaximumBatchingWindowInSeconds"] == 0
 
-    def test_calls_to_manufacturers_are_bounded(self, expanded: Template) -> None:
-        assert 2 <= mappings(expanded)["Vend"]["ScalingConfig"]["MaximumConcurrency"] <= 1000
+    @pytest.mark.parametrize("worker", ["Vend", "CallProvider"])
+    def test_calls_to_vendors_are_bounded(self, expanded: Template, worker: str) -> None:
+        assert 2 <= mappings(expanded)[worker]["ScalingConfig"]["MaximumConcurrency"] <= 1000
 
 
 class TestQueues:
@@ -381,7 +403,11 @@ class TestSecrets:
             "${AWS::StackName}/device-keys",
             "${AWS::StackName}/channels/direct",
             "${AWS::StackName}/channels/daraja",
+            "${AWS::StackName}/channels/paystack",
+            "${AWS::StackName}/manufacturers/angaza",
             "${AWS::StackName}/manufacturers/calin",
+            "${AWS::StackName}/manufacturers/calin_smart",
+            "${AWS::StackName}/manufacturers/sparkmeter",
         }
         for name, secret in secrets.items():
             assert secret["SecretString"] == "{}"

@@ -5,6 +5,7 @@ Prices are 100 per kWh; sums are written in major units and turned into minor on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
@@ -32,6 +33,17 @@ TODAY = date(2026, 3, 10)
 KEY = "bc41ec9530f6dac86b1a29ab82edc5fb"
 STARTING_CODE = 516959010
 METER, SHS, BIKE = "47001", "SHS1", "BIKE1"
+AT_SPARKMETER = "0a1b2c3d-0000-4000-8000-000000000001"
+
+ORDINARY = {Kind.METER: "calin", Kind.SHS: "openpaygo", Kind.E_BIKE: "openpaygo_ebike"}
+"""Who makes a device of which nothing else is said."""
+
+TECHNICAL: Mapping[str, Mapping[str, object]] = {
+    "openpaygo": {"secret_key": KEY, "starting_code": STARTING_CODE, "count": 1},
+    "openpaygo_ebike": {"secret_key": KEY, "starting_code": STARTING_CODE, "count": 1},
+    "sparkmeter": {"customer_id": AT_SPARKMETER},
+}
+"""What the manufacturers that need something of a device are told."""
 
 
 class FixedClock:
@@ -83,6 +95,7 @@ class Company:
     def __init__(self, wiring: Wiring) -> None:
         self.wiring = wiring
         self.registry = DynamoRegistry()
+        self._made_by: dict[str, str] = {}
         sites = DynamoSites()
         cluster = sites.create(SiteKind.CLUSTER, "West")
         mini_grid = sites.create(SiteKind.MINI_GRID, "Lake", cluster.site_id)
@@ -122,25 +135,38 @@ class Company:
             )
         return customer.customer_id
 
-    def meter(self, serial_number: str = METER, tariff_id: int | None = None) -> DeviceAccount:
+    def meter(
+        self,
+        serial_number: str = METER,
+        tariff_id: int | None = None,
+        manufacturer: str | None = None,
+    ) -> DeviceAccount:
         """A meter under the ordinary tariff since 30 days ago."""
         tenure = Tenure(tariff_id or self.tariff_id, NOW - timedelta(days=30))
-        return DeviceAccount(serial_number, Kind.METER, tenures=(tenure,))
+        record = DeviceAccount(serial_number, Kind.METER, tenures=(tenure,))
+        return self._made(record, manufacturer)
 
-    def shs(self, serial_number: str = SHS, plan_id: str | None = None) -> DeviceAccount:
+    def shs(
+        self,
+        serial_number: str = SHS,
+        plan_id: str | None = None,
+        manufacturer: str | None = None,
+    ) -> DeviceAccount:
         """A solar home system that has had no token yet."""
-        return DeviceAccount(serial_number, Kind.SHS, plan_id=plan_id, counter=1)
+        counter = 1 if manufacturer is None else None
+        record = DeviceAccount(serial_number, Kind.SHS, plan_id=plan_id, counter=counter)
+        return self._made(record, manufacturer)
 
     def e_bike(self, serial_number: str = BIKE, plan_id: str | None = None) -> DeviceAccount:
         """An e-bike that has had no token yet."""
         return DeviceAccount(serial_number, Kind.E_BIKE, plan_id=plan_id, counter=1)
 
+    def _made(self, record: DeviceAccount, manufacturer: str | None) -> DeviceAccount:
+        self._made_by[record.serial_number] = manufacturer or ORDINARY[record.kind]
+        return record
+
     def _device(self, record: DeviceAccount, customer_id: str) -> Device:
-        manufacturer = {
-            Kind.METER: "calin",
-            Kind.SHS: "openpaygo",
-            Kind.E_BIKE: "openpaygo_ebike",
-        }[record.kind]
+        manufacturer = self._made_by.get(record.serial_number, ORDINARY[record.kind])
         device = Device(
             serial_number=record.serial_number,
             kind=record.kind,
@@ -150,11 +176,10 @@ class Company:
             customer_id=customer_id,
             tariff_id=record.tenures[-1].tariff_id if record.tenures else None,
         )
-        if record.kind is Kind.METER:
+        if manufacturer not in TECHNICAL:
             return device
-        technical = {"secret_key": KEY, "starting_code": STARTING_CODE, "count": 1}
         module = self.wiring.manufacturers.get(manufacturer)
-        sealed, _ = module.seal(record.serial_number, technical)
+        sealed, _ = module.seal(record.serial_number, TECHNICAL[manufacturer])
         return replace(device, technical=sealed)
 
 

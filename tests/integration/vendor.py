@@ -1,4 +1,9 @@
-"""Calin as the tests of the services need it: a real server that counts what it issues."""
+"""The manufacturers as the tests of the services need them: real servers that count what they sell.
+
+Each does the one thing that its vendor is known for, strictly enough to notice a wrong request,
+and does as it is told first: ``behaviours`` are used up one a vend, ``look_behaviours`` one a
+look-up.
+"""
 
 from __future__ import annotations
 
@@ -6,40 +11,70 @@ import base64
 import json
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 from tests.integration.conftest import Cloud
 
-Behaviour = Callable[[dict[str, Any]], tuple[int, Any]]
+Answer = tuple[int, Any]
+"""Status and body: a text as it is, anything else as JSON."""
+
+Behaviour = Callable[[dict[str, Any]], Answer]
+
+NO_CONNECTION = "http://127.0.0.1:9"
+"""Nobody listens there: a connection is refused at once."""
 
 
-class FakeCalin:
-    """Issues a fresh 20-digit token for every well-formed request, or does as it is told.
+class HangUp(Exception):
+    """Raised by a behaviour: the connection ends without an answer."""
 
-    ``behaviours`` are used up first, one a request; ``requests`` lists what came, ``issued``
-    the tokens that were made.
+
+def unclear(request: dict[str, Any]) -> Answer:
+    """The vendor does nothing, and does not say so."""
+    return 500, {}
+
+
+def hanging_up(request: dict[str, Any]) -> Answer:
+    """The vendor does nothing, and its connection breaks."""
+    raise HangUp
+
+
+class FakeVendor:
+    """A server on this machine. ``requests`` lists the vends that were asked for.
+
+    ``issued`` lists what was sold, in that order.
     """
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
         self.issued: list[str] = []
         self.behaviours: list[Behaviour] = []
+        self.looks: list[dict[str, Any]] = []
+        self.look_behaviours: list[Behaviour] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
-    def put_secrets(self, cloud: Cloud) -> None:
-        """What a process needs to call this server, and to open device keys."""
-        key = base64.b64encode(b"k" * 32).decode()
-        cloud.put_secret("device-keys", {"current": "k1", "keys": {"k1": key}})
-        credentials = {"base_url": self.url, "user_id": "u", "password": "p"}
-        cloud.put_secret("manufacturers/calin", credentials)
+    def put_secrets(self, cloud: Cloud, base_url: str | None = None) -> None:
+        """What a process needs to call this server, or another address."""
+        raise NotImplementedError
 
-    def issue(self, request: dict[str, Any]) -> tuple[int, Any]:
+    def issue(self, request: dict[str, Any]) -> Answer:
         """The ordinary behaviour."""
-        token = f"{10**19 + len(self.issued)}"
-        self.issued.append(token)
-        return 200, {"result_code": 0, "reason": "OK", "result": token}
+        raise NotImplementedError
+
+    def look(self, request: dict[str, Any]) -> Answer:
+        """The ordinary answer to a look-up."""
+        raise NotImplementedError
+
+    def lost(self, request: dict[str, Any]) -> Answer:
+        """Sell, and lose the answer."""
+        self.issue(request)
+        raise HangUp
+
+    def is_look(self, path: str) -> bool:
+        """Whether a request to that path has no effect."""
+        return False
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
@@ -49,24 +84,199 @@ class FakeCalin:
         self._server.shutdown()
         self._server.server_close()
 
+    def answer_to(self, method: str, path: str, request: dict[str, Any]) -> Answer:
+        """Note a request, and behave."""
+        look = method == "GET" or self.is_look(path)
+        (self.looks if look else self.requests).append(request)
+        told = self.look_behaviours if look else self.behaviours
+        behave = told.pop(0) if told else (self.look if look else self.issue)
+        return behave(request)
+
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                request = json.loads(body)
-                fake.requests.append(request)
-                behave = fake.behaviours.pop(0) if fake.behaviours else fake.issue
-                status, answer = behave(request)
-                content = json.dumps(answer).encode()
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                request = json.loads(body) if body else {"path": self.path}
+                try:
+                    status, answer = fake.answer_to(self.command, self.path, request)
+                except HangUp:
+                    self.close_connection = True
+                    return
+                content = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
 
+            do_GET = do_PUT = do_POST
+
             def log_message(self, format: str, *args: Any) -> None:
                 """Stay silent."""
 
         return Handler
+
+
+class FakeCalin(FakeVendor):
+    """Calin: a fresh 20-digit token for every request. It cannot be asked what became of one."""
+
+    def put_secrets(self, cloud: Cloud, base_url: str | None = None) -> None:
+        """What a process needs to call it, and to open device keys."""
+        key = base64.b64encode(b"k" * 32).decode()
+        cloud.put_secret("device-keys", {"current": "k1", "keys": {"k1": key}})
+        credentials = {"base_url": base_url or self.url, "user_id": "u", "password": "p"}
+        cloud.put_secret("manufacturers/calin", credentials)
+
+    def issue(self, request: dict[str, Any]) -> Answer:
+        """A fresh token."""
+        token = f"{10**19 + len(self.issued)}"
+        self.issued.append(token)
+        return 200, {"result_code": 0, "reason": "OK", "result": token}
+
+
+class FakeCalinSmart(FakeVendor):
+    """Calin Smart: a fresh 20-digit token for every request, and a list of a meter's purchases.
+
+    It knows no names of ours, so two equal requests are two purchases. They are dated by
+    ``clock``, in UTC.
+    """
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        super().__init__()
+        self._clock = clock
+        self.purchases: list[dict[str, Any]] = []
+
+    def put_secrets(self, cloud: Cloud, base_url: str | None = None) -> None:
+        """What a process needs to call it."""
+        names = ("company_name", "user_name", "password", "password_vend")
+        cloud.put_secret(
+            "manufacturers/calin_smart",
+            {"base_url": base_url or self.url, "time_zone": "UTC", **dict.fromkeys(names, "x")},
+        )
+
+    def issue(self, request: dict[str, Any]) -> Answer:
+        """A fresh token."""
+        assert request["is_vend_by_unit"] is True
+        token = f"{2 * 10**19 + len(self.issued)}"
+        self.issued.append(token)
+        self.purchases.append(
+            {
+                "meter_number": request["meter_number"],
+                "total_unit": request["amount"],
+                "token": token,
+                "create_date": self._clock().astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            }
+        )
+        return 200, {"result_code": 0, "reason": "OK", "result": {"token": token}}
+
+    def look(self, request: dict[str, Any]) -> Answer:
+        """The meter's purchases."""
+        rows = [p for p in self.purchases if p["meter_number"] == request["meter_number"]]
+        return 200, {"result_code": 0, "reason": "OK", "result": rows}
+
+    def is_look(self, path: str) -> bool:
+        """Whether the list of purchases is asked for."""
+        return path == "/POS_PurchaseHistory"
+
+
+class FakeSparkMeter(FakeVendor):
+    """SparkMeter: a site's server that takes top-ups, and Koios, which lists them all.
+
+    ``first_state`` is that of a fresh transaction; ``transactions`` are as Koios has them, and a
+    test may change or hide them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first_state = "processed"
+        self.transactions: list[dict[str, Any]] = []
+
+    def put_secrets(self, cloud: Cloud, base_url: str | None = None) -> None:
+        """What a process needs to call it."""
+        url = base_url or self.url
+        cloud.put_secret(
+            "manufacturers/sparkmeter",
+            {
+                "koios": {
+                    "base_url": f"{url}/koios",
+                    "api_key": "key",
+                    "api_secret": "secret",
+                    "organization_id": "org-1",
+                },
+                "sites": {"lake": {"base_url": url, "token": "t"}},
+            },
+        )
+
+    def issue(self, request: dict[str, Any]) -> Answer:
+        """A fresh transaction, also where its name was taken before."""
+        assert request["source"] == "cash"
+        reference = f"tr-{len(self.issued) + 1}"
+        self.issued.append(reference)
+        self.transactions.append(
+            {
+                "transaction_id": reference,
+                "external_id": request["external_id"],
+                "amount": request["amount"],
+                "state": self.first_state,
+            }
+        )
+        said = {"error": None, "transaction_id": reference, "status": self.first_state}
+        return 201, said
+
+    def look(self, request: dict[str, Any]) -> Answer:
+        """The one transaction that is named in the path, or all of them."""
+        if "path" not in request:
+            return 200, {"results": self.transactions, "cursor": None}
+        reference = request["path"].rpartition("/")[2]
+        known = [t for t in self.transactions if t["transaction_id"] == reference]
+        if not known:
+            return 404, {"error": "no such transaction"}
+        return 200, {"transaction": {**known[0], "status": known[0]["state"]}}
+
+    def becomes(self, state: str) -> None:
+        """All transactions are in that state from now on."""
+        for transaction in self.transactions:
+            transaction["state"] = state
+
+    def is_look(self, path: str) -> bool:
+        """Whether Koios is asked."""
+        return path.startswith("/koios/")
+
+
+class FakeAngaza(FakeVendor):
+    """Angaza: is told until when a unit runs, and answers the keycode that makes it so.
+
+    ``units`` says until when each runs; the same state once more is the same keycode.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.units: dict[str, str] = {}
+
+    def put_secrets(self, cloud: Cloud, base_url: str | None = None) -> None:
+        """What a process needs to call it."""
+        cloud.put_secret(
+            "manufacturers/angaza",
+            {"base_url": base_url or self.url, "client_id": "c", "client_secret": "s"},
+        )
+
+    def issue(self, request: dict[str, Any]) -> Answer:
+        """Set the state of a unit."""
+        unit = request["unit_number"]
+        until = request["state"]["desired"]["credit_until_dt"]
+        if self.units.get(unit) != until or not self.issued:
+            self.issued.append(f"{10**11 + len(self.issued)}")
+        self.units[unit] = until
+        return 200, {"_embedded": {"latest_keycode": {"keycode": self.issued[-1]}}}
+
+    @property
+    def told(self) -> list[str]:
+        """The states that were asked for, in that order."""
+        return [r["state"]["desired"]["credit_until_dt"] for r in self.requests]
+
+
+def until(moment: datetime, days: int = 0) -> str:
+    """That many days after a moment, as Angaza is told it."""
+    return (moment + timedelta(days=days)).isoformat()

@@ -28,6 +28,10 @@ BODIES: dict[str, dict[str, Any]] = {
         "registered_on": "2026-03-01",
     },
     "/customers/{customer_id}/plans": {"name": "TV", **PLAN},
+    "/customers/{customer_id}/plans/{plan_id}": {"reason": "x", **PLAN},
+    "/customers/{customer_id}/plans/{plan_id}/cancel": {"reason": "x", "credit": "1"},
+    "/customers/{customer_id}/plans/{plan_id}/write-off": {"reason": "x", "unlock": True},
+    "/customers/{customer_id}/credit/refunds": {"reason": "x", "amount": "1"},
     "/devices/{serial_number}/plan": PLAN,
     "/devices/{serial_number}/technical": TECHNICAL,
     "/devices/{serial_number}/owner": {"customer_id": "C1", "reason": "x"},
@@ -162,7 +166,8 @@ def test_no_request_breaks_the_api(staffed: Api, request: tuple[str, str, Any], 
 @settings(max_examples=100)
 @given(raw=st.binary(max_size=200), path=st.sampled_from(sorted(OURS)))
 def test_no_bytes_break_the_api(staffed: Api, raw: bytes, path: str) -> None:
-    address = path.replace("{customer_id}", "C1").replace("{serial_number}", "S1")
-    method = "PUT" if address.endswith(("technical", "owner", "settings")) else "POST"
+    names = {"{customer_id}": "C1", "{serial_number}": "S1", "{plan_id}": "p-1"}
+    address = "/".join(names.get(part, part) for part in path.split("/"))
+    method = "PUT" if address.endswith(("technical", "owner", "settings", "p-1")) else "POST"
     answer = staffed.send(method, address, raw=raw, headers={"Idempotency-Key": "k"})
     assert answer.status in (400, 401, 422), (raw, answer.text)

@@ -191,6 +191,44 @@ def test_fees_of_a_meter_that_left_are_still_somewhere(
     assert right(found)
 
 
+def test_whatever_staff_change_the_books_stay_right(
+    company: Company, counter: Counter, wiring: Wiring, asha: str, looked_at: Callable[[], Audit]
+) -> None:
+    """A TV for less, what is open of a mill and a lamp cancelled, a fan written off, credit given
+    back, and the meter sold to a neighbour."""
+    neighbour = company.customer(company.meter("M2"), phone="+254700000002")
+    said: dict[str, Any] = {"reason": "agreed", "actor": ACTOR}
+
+    def sold(name: str, total: int) -> str:
+        terms = Terms(kes(total), "week", (NOW - timedelta(days=8)).date(), instalments=1)
+        return wiring.sell_plans.sell_appliance(
+            asha, terms, appliance_id=None, name=name, key=name, actor=ACTOR
+        ).plan.plan_id
+
+    (tv,) = (plan.plan_id for plan in counter.account(asha).plans)
+    mill, lamp = sold("Mill", 400), sold("Lamp", 90)
+    counter.pay(claim(METER, 450, "T3"))
+    wiring.change_plans.change(asha, tv, total_minor=kes(200), **said)
+    assert right(looked_at())
+    for plan_id in (mill, lamp):
+        open_now = counter.account(asha).plan(plan_id)
+        if open_now is not None:
+            wiring.change_plans.cancel(asha, plan_id, credit_minor=open_now.paid_minor, **said)
+    late = sold("Fan", 100)
+    wiring.change_plans.write_off(asha, late, unlock=False, **said)
+    assert right(looked_at())
+    credit_minor = counter.account(asha).credit_minor
+    assert credit_minor > 100
+    wiring.refund_credit.refund(asha, 100, key=None, **said)
+    wiring.keep_devices.change_owner(METER, neighbour, **said)
+    counter.pay(claim(METER, "77.07", "T4"))
+    found = looked_at()
+    assert right(found)
+    assert went(found)["was given back from credit"] == 100
+    for customer_id in (asha, neighbour):
+        assert wiring.reconcile.check_customer(customer_id).differences == ()
+
+
 def test_a_payment_of_nothing_belongs_to_an_entry(
     counter: Counter, wiring: Wiring, asha: str, looked_at: Callable[[], Audit]
 ) -> None:

@@ -1,0 +1,110 @@
+"""Every function is killed before and after each of its side effects; the world comes right."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation import tally
+from tests.simulation.invariants import wrong
+from tests.simulation.scenarios import PEOPLE, SCENARIOS, Scenario, ends_of
+from tests.simulation.world import Death, Moment, NeverAtRest, Step, Waiting, World
+
+NEVER, AT_ONCE, LATER = "never", "at once", "later"
+CALLERS_COME_BACK = (NEVER, AT_ONCE, LATER)
+
+
+@pytest.mark.parametrize("scenario", (*SCENARIOS, *PEOPLE), ids=lambda scenario: scenario.name)
+def test_whoever_dies_wherever_nothing_is_lost_or_doubled(
+    mortal_world: World, scenario: Scenario
+) -> None:
+    world = mortal_world
+    world.begin()
+    scenario.set_up(world)
+    world.steps = []
+    play(world, scenario)
+    assert wrong(world) == []
+    assert ends_of(world) == scenario.end
+
+    steps, problems = world.steps, []
+    for step in steps:
+        for death in deaths(step):
+            for comes_back in CALLERS_COME_BACK if isinstance(step.caller, int) else (NEVER,):
+                found = follow(world, scenario, step, death, comes_back)
+                where = f"{step.name}, {death}: {step.effects[death.nth - 1].name}, {comes_back}"
+                problems += [f"[{where}] {problem}" for problem in found]
+                tally.count("crashes run")
+    effects = sum(len(step.effects) for step in steps)
+    tally.count("crash scenarios")
+    tally.count("side effects in them")
+    tally.count("crash points, before and after each", 2 * effects)
+    assert problems == []
+
+
+def play(world: World, scenario: Scenario, first: int = 0) -> None:
+    """Let the acts of the scenario happen, from the first that is to, each with all it leads to."""
+    for number, act in enumerate(scenario.acts[first:], start=first):
+        world.act = number
+        act.first(world)
+        world.run(act.work(world), number)
+        world.live_on()
+
+
+def deaths(step: Step) -> list[Death]:
+    """Those that differ: before the first side effect, and after each that may change something.
+
+    Any other leaves the same world behind as one of these, see the package's description.
+    """
+    if not step.effects:
+        return []
+    after = [Death(n, "after") for n, e in enumerate(step.effects, start=1) if e.changes]
+    return [Death(1, "before"), *after]
+
+
+def follow(
+    world: World, scenario: Scenario, step: Step, death: Death, comes_back: str
+) -> list[str]:
+    """Let the function die there, and see how that ends; what is wrong then."""
+    world.bring_back(step.before)
+    world.act = step.act
+    world.doom(death)
+    try:
+        is_over = _die(world, scenario, step, comes_back)
+        if not is_over:
+            play(world, scenario, step.act + 1)
+    except NeverAtRest as never:
+        return [*world.defects, f"never at rest: {never}"]
+    problems = wrong(world)
+    allowed = {*scenario.end, *scenario.ends_after_death}
+    problems += [f"ends as {end}" for end in ends_of(world) if end not in allowed]
+    if is_over and not world.payments() and not is_untouched(world, step.before):
+        problems.append("nothing was stored, and yet something has changed")
+    return problems
+
+
+def _die(world: World, scenario: Scenario, step: Step, comes_back: str) -> bool:
+    """Let the function die, and the world live on; whether the story ends there."""
+    if isinstance(step.caller, Waiting):
+        world.hand_over(step.caller)
+    elif step.caller is None:
+        world.sweep()
+    else:
+        work = scenario.acts[step.caller].work
+        world.run(work(world), step.caller)
+        if comes_back == AT_ONCE:
+            world.run(work(world), step.caller)
+        if comes_back == LATER:
+            world.live_on()
+            world.run(work(world), step.caller)
+    world.live_on()
+    return isinstance(step.caller, int) and comes_back == NEVER
+
+
+def is_untouched(world: World, before: Moment) -> bool:
+    """Whether nothing has changed but the note that a payment may come (``money_fixed``)."""
+    now = world.remember()
+    same = [
+        name
+        for name, items in now.tables.items()
+        if name == "test-guards" or items.keys() == before.tables[name].keys()
+    ]
+    return len(same) == len(now.tables) and now.kept == before.kept and not now.waiting

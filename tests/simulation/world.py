@@ -1,0 +1,473 @@
+"""The deployment: functions, queues, tables and the clock. It can be brought back to a moment.
+
+Each function runs in a child process (or, where nobody is to die, in this one). What it has put
+into the queues is taken out at once and handed over when its delay is over by the world's own
+clock: as SQS does, a message whose function failed or died comes back when its visibility has
+run out, a group of the FIFO queue waits behind its first message, and what was queued under the
+same deduplication id within five minutes is not queued again.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import gc
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from chalice.app import SQSEvent
+from moto.dynamodb.models import dynamodb_backends
+from moto.sqs.models import sqs_backends
+
+from chalicelib.api import workers
+from chalicelib.domain.account import Account
+from chalicelib.domain.errors import MwangaError
+from chalicelib.domain.payment import FINAL, Payment, Status, messages_due, unfinished
+from chalicelib.domain.plan import Plan
+from chalicelib.runtime import aws
+from chalicelib.services.ports import Entry, Message, MessageState, SecretMissing
+from chalicelib.store import connection
+from chalicelib.store.connection import Table
+from chalicelib.store.models import AccountRow, EntryRow, MessageRow, PaymentRow
+from chalicelib.wiring import Wiring
+from tests.integration.company import Company, FixedClock
+from tests.simulation import effects
+from tests.simulation.effects import Act, Effect, Observer
+from tests.simulation.outside import Kept, Outside
+
+ACCOUNT, REGION = "123456789012", "eu-west-1"
+
+HANDLERS = {
+    "payments.fifo": workers.settle,
+    "vends": workers.vend,
+    "messages": workers.send_messages,
+    "provider-calls": workers.call_provider,
+}
+HIDDEN_SECONDS = {"payments.fifo": 180, "vends": 360, "messages": 180, "provider-calls": 360}
+"""How long a message that was handed over stays hidden, as in the template."""
+RECEIVES_MAX = 5
+"""After so many failures a message is a dead letter, as in the template: the sweeper heals it."""
+DEDUPLICATED_FOR = timedelta(minutes=5)
+FUNCTION_SECONDS = 60
+
+FIRST_PAUSE = timedelta(minutes=2)
+LONGEST_PAUSE = timedelta(hours=12)
+PAUSES_MAX = 60
+HAND_OVERS_MAX = 300
+
+WELL, FAILED, DEFECT = 0, 10, 11
+KILLED = -signal.SIGKILL
+
+Work = Callable[[Wiring], object]
+"""What a function does. ``False`` and an error of ours mean that it failed."""
+M = TypeVar("M", bound=Table)
+
+
+class NeverAtRest(AssertionError):
+    """After days there was still something to do."""
+
+
+@dataclass(frozen=True)
+class Death:
+    """Die before the ``nth`` side effect of a function, or after it."""
+
+    nth: int
+    when: str
+
+    def __str__(self) -> str:
+        return f"{self.when} {self.nth}"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A message that is to be handed over."""
+
+    queue: str
+    body: dict[str, Any]
+    visible_at: datetime
+    group: str | None
+    message_id: str
+    receives: int = 0
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All there is, at one moment."""
+
+    tables: dict[str, Any]
+    kept: Kept
+    waiting: tuple[Waiting, ...]
+    queued: dict[str, datetime]
+    now: datetime
+    sold: dict[str, tuple[Plan, ...]]
+
+
+@dataclass
+class Step:
+    """One run of one function: what was before it, who called it, what it did outside.
+
+    ``caller`` is the number of the scenario's act, a message, or ``None`` for the sweeper.
+    """
+
+    act: int
+    caller: int | Waiting | None
+    before: Moment
+    effects: list[Effect] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        if isinstance(self.caller, Waiting):
+            return f"{self.caller.queue} {self.caller.body}"
+        return "sweep" if self.caller is None else f"act {self.caller}"
+
+
+class Witness:
+    """The journal of a function: keeps what must never be said."""
+
+    def __init__(self) -> None:
+        self.defects: list[str] = []
+
+    def event(self, what: str, **fields: Any) -> None:
+        """An error that is none of ours, in a place where all errors are caught, is a defect."""
+        error = sys.exception()
+        if what in ("message_crashed", "sweep_failed") and not isinstance(error, MwangaError):
+            self.defects.append(f"{what} {fields}\n{traceback.format_exc()}")
+
+    def count(self, metric: str, value: int = 1, **dimensions: str) -> None:
+        """Nothing of it matters here."""
+
+
+class KeptSecrets:
+    """The secrets, read before: reading them is no side effect that could change anything."""
+
+    def __init__(self, secrets: dict[str, Any]) -> None:
+        self._secrets = secrets
+
+    def get(self, name: str) -> Any:
+        """The content of that secret."""
+        if name not in self._secrets:
+            raise SecretMissing(name)
+        return self._secrets[name]
+
+
+class World:
+    """One deployment and what is around it."""
+
+    def __init__(self, outside: Outside, clock: FixedClock, *, in_children: bool) -> None:
+        self.outside = outside
+        self.clock = clock
+        self.waiting: list[Waiting] = []
+        self.sold: dict[str, tuple[Plan, ...]] = {}
+        self.defects: list[str] = []
+        self.steps: list[Step] = []
+        self.act = 0
+        self._queued: dict[str, datetime] = {}
+        self._messages_taken = 0
+        self._in_children = in_children
+        self._death: Death | None = None
+        self._observer: Observer | None = None
+        key = base64.b64encode(b"k" * 32).decode()
+        self._secrets = KeptSecrets(
+            {"device-keys": {"current": "k1", "keys": {"k1": key}}, **outside.secrets()}
+        )
+        self.company = Company(self.process())
+        self._beginning = self.remember()
+
+    def process(self, journal: Witness | None = None) -> Wiring:
+        """A new process."""
+        started = Wiring(self.clock)
+        started.journal = journal or Witness()
+        started.secrets = self._secrets  # type: ignore[misc,assignment]
+        return started
+
+    # --- going back in time -------------------------------------------------------------------
+
+    def remember(self) -> Moment:
+        """All there is now."""
+        return Moment(
+            tables={name: copy.deepcopy(table.items) for name, table in _tables().items()},
+            kept=copy.deepcopy(self.outside.kept),
+            waiting=tuple(self.waiting),
+            queued=dict(self._queued),
+            now=self.clock.now(),
+            sold=dict(self.sold),
+        )
+
+    def bring_back(self, moment: Moment) -> None:
+        """Make everything as it was then."""
+        for name, table in _tables().items():
+            table.items = copy.deepcopy(moment.tables[name])
+        self.outside.kept = copy.deepcopy(moment.kept)
+        self.waiting = list(moment.waiting)
+        self._queued = dict(moment.queued)
+        self.clock.move(moment.now - self.clock.now())
+        self.sold = dict(moment.sold)
+        self.defects = []
+        self._death = None
+
+    def begin(self) -> None:
+        """An empty company."""
+        self.bring_back(self._beginning)
+        self.steps = []
+        self.act = 0
+
+    # --- what is there ------------------------------------------------------------------------
+
+    def rows(self, model: type[M]) -> list[Any]:
+        """All that a table holds, without a request."""
+        stored = _tables()[model.table_name()].items.values()
+        return [
+            model.from_raw_data(item.to_json()["Attributes"]).value()
+            for items in stored
+            for item in (items.values() if isinstance(items, dict) else [items])
+        ]
+
+    def payments(self) -> list[Payment]:
+        """All payments, in the order in which they came."""
+        return sorted(self.rows(PaymentRow), key=lambda p: (p.received_at, p.payment_id))
+
+    def payment(self) -> Payment:
+        """The only payment."""
+        (payment,) = self.payments()
+        return payment
+
+    def account(self, customer_id: str) -> Account:
+        """The account as it stands."""
+        (account,) = [a for a in self.rows(AccountRow) if a.customer_id == customer_id]
+        return account
+
+    def accounts(self) -> list[Account]:
+        """All accounts."""
+        return self.rows(AccountRow)
+
+    def entries(self, customer_id: str) -> list[Entry]:
+        """The entries of an account."""
+        return [entry for entry in self.rows(EntryRow) if entry.customer_id == customer_id]
+
+    def messages(self) -> list[Message]:
+        """All SMS."""
+        return self.rows(MessageRow)
+
+    def restless(self) -> list[str]:
+        """What is still to be done, by somebody who is no person."""
+        told = {(m.payment_id, m.number) for m in self.messages() if m.state is MessageState.SENT}
+        todo = [f"{message.queue} {message.body}" for message in self.waiting]
+        for payment in self.payments():
+            is_open = payment.status not in FINAL and payment.status is not Status.HELD
+            if is_open or unfinished(payment.vends):
+                todo.append(f"{payment.payment_id} is {payment.status}")
+            due = {(payment.payment_id, number) for number in messages_due(payment)}
+            todo += [f"SMS {number} of {payment_id}" for payment_id, number in due - told]
+        return todo
+
+    # --- time passes --------------------------------------------------------------------------
+
+    def live_on(self) -> None:
+        """Let the queues and the sweeper do their work until nothing is left to do.
+
+        Raises:
+            NeverAtRest: see there.
+        """
+        pause = FIRST_PAUSE
+        for _ in range(PAUSES_MAX):
+            self.run_dry()
+            if not self.restless():
+                return
+            if self.waiting:
+                at = min(message.visible_at for message in self.waiting)
+                self.clock.move(max(at - self.clock.now(), timedelta(0)))
+            else:
+                self.clock.move(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+                self.sweep()
+        raise NeverAtRest(self.restless())
+
+    def run_dry(self) -> None:
+        """Hand over all that is visible, until nothing is."""
+        for _ in range(HAND_OVERS_MAX):
+            message = self.next_message()
+            if message is None:
+                return
+            self.hand_over(message)
+        raise NeverAtRest("messages bring forth messages")
+
+    def next_message(self, *queues: str) -> Waiting | None:
+        """The next message that is visible, of those queues or of any."""
+        behind: set[str | None] = {None}
+        for message in self.waiting:
+            if message.group in behind - {None}:
+                continue
+            behind.add(message.group)
+            if message.visible_at <= self.clock.now() and (not queues or message.queue in queues):
+                return message
+        return None
+
+    # --- functions ----------------------------------------------------------------------------
+
+    def hand_over(self, message: Waiting) -> None:
+        """Hand a message to its function; it is gone if that did its work."""
+        self.handed_over(message, self.run(self.function_of(message), message))
+
+    def function_of(self, message: Waiting) -> Work:
+        """What is run when that message is handed over."""
+        record = {
+            "messageId": message.message_id,
+            "receiptHandle": message.message_id,
+            "body": json.dumps(message.body),
+            "attributes": {"MessageGroupId": message.group} if message.group else {},
+        }
+        event = SQSEvent({"Records": [record]}, _Context())
+        handle = HANDLERS[message.queue]
+        return lambda wiring: not handle(event, wiring)["batchItemFailures"]
+
+    def handed_over(self, message: Waiting, code: int) -> None:
+        """What SQS does with a message after its function has ended so."""
+        position = next(
+            (n for n, w in enumerate(self.waiting) if w.message_id == message.message_id), None
+        )
+        if position is None:
+            return
+        back = replace(
+            message,
+            receives=message.receives + 1,
+            visible_at=self.clock.now() + timedelta(seconds=HIDDEN_SECONDS[message.queue]),
+        )
+        if code == WELL or back.receives >= RECEIVES_MAX:
+            del self.waiting[position]
+        else:
+            self.waiting[position] = back
+
+    def sweep(self) -> int:
+        """The sweeper runs."""
+        return self.run(lambda wiring: workers.sweep(wiring), None)
+
+    def doom(self, death: Death) -> None:
+        """Let the function that runs next die so."""
+        self._death = death
+
+    def disturb(self, observer: Observer | None) -> None:
+        """Let all side effects of the functions of this process go through ``observer``."""
+        self._observer = observer
+
+    def run(self, work: Work, caller: int | Waiting | None) -> int:
+        """Run a function; answer ``WELL``, ``FAILED`` or ``KILLED``."""
+        step = Step(self.act, caller, self.remember())
+        self.steps.append(step)
+        death, self._death = self._death, None
+        if self._in_children:
+            code = self._run_in_a_child(work, step, death)
+        else:
+            code = self._run_here(work, step)
+        self.take_queued()
+        return code
+
+    def _run_here(self, work: Work, step: Step) -> int:
+        witness = Witness()
+
+        def observer(effect: Effect, act: Act) -> Any:
+            step.effects.append(effect)
+            return self._observer(effect, act) if self._observer else act()
+
+        with effects.observed(observer):
+            code = _outcome(work, self.process(witness))
+        self.defects += witness.defects
+        return code
+
+    def _run_in_a_child(self, work: Work, step: Step, death: Death | None) -> int:
+        # A child goes on with the clients of this process, but never with their sockets.
+        aws.client("sqs").close()
+        connection.connection().client.close()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os._exit(_live(work, self, death, writing))
+        os.close(writing)
+        with os.fdopen(reading) as told:
+            lines = [line.rstrip("\n").split("\t") for line in told]
+        _, status = os.waitpid(child, 0)
+        code = os.waitstatus_to_exitcode(status)
+        step.effects += [Effect(name, changes == "True") for name, changes in lines]
+        if code not in (WELL, FAILED, KILLED) or (code == KILLED) != (death is not None):
+            self.defects.append(f"{step.name} ended with {code}, to die {death}")
+        return code
+
+    def take_queued(self) -> None:
+        """Take over what is in the queues of the emulator."""
+        for name, queue in sqs_backends[ACCOUNT][REGION].queues.items():
+            held, queue._messages[:] = list(queue._messages), []
+            for message in held:
+                delay = (message.delayed_until - message.sent_timestamp) / 1000
+                self._take(name.removeprefix("test-"), message, max(0, round(delay)))
+
+    def _take(self, queue: str, message: Any, delay: int) -> None:
+        now = self.clock.now()
+        once = message.deduplication_id
+        if once is not None:
+            if once in self._queued and now - self._queued[once] < DEDUPLICATED_FOR:
+                return
+            self._queued[once] = now
+        self._messages_taken += 1
+        self.waiting.append(
+            Waiting(
+                queue=queue,
+                body=json.loads(message.body),
+                visible_at=now + timedelta(seconds=delay),
+                group=message.group_id if once is not None else None,
+                message_id=f"m{self._messages_taken}",
+            )
+        )
+
+
+class _Context:
+    """What Lambda tells a function about itself."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return FUNCTION_SECONDS * 1000
+
+
+def _tables() -> dict[str, Any]:
+    tables: dict[str, Any] = dynamodb_backends[ACCOUNT][REGION].tables
+    return tables
+
+
+def _outcome(work: Work, wiring: Wiring) -> int:
+    try:
+        return FAILED if work(wiring) is False else WELL
+    except MwangaError:
+        return FAILED
+
+
+def _live(work: Work, world: World, death: Death | None, writing: int) -> int:
+    """The life of a child process: it tells each side effect before it happens."""
+    gc.disable()
+    witness = Witness()
+    seen = 0
+
+    def observer(effect: Effect, act: Act) -> Any:
+        nonlocal seen
+        seen += 1
+        if death == Death(seen, "before"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.write(writing, f"{effect.name}\t{effect.changes}\n".encode())
+        answer = act()
+        if death == Death(seen, "after"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    effects.observe(observer)
+    try:
+        code = _outcome(work, world.process(witness))
+    except BaseException:
+        traceback.print_exc()
+        return DEFECT
+    for defect in witness.defects:
+        print(defect, file=sys.stderr)
+    return DEFECT if witness.defects else code
