@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from chalicelib.api.routes import Answer, Call, Route
-from chalicelib.api.shapes import AcceptedShape, PaymentShape, QuoteShape
+from chalicelib.api.shapes import AcceptedShape, CheckoutShape, PaymentShape, QuoteShape
 from chalicelib.channels.interface import Channel, Endpoint
 from chalicelib.domain.payment import Payment
 from chalicelib.services.accept import Quote
@@ -16,8 +16,9 @@ _ANSWERS: dict[str, dict[int, Any]] = {
     "direct_pay": {202: AcceptedShape, 200: AcceptedShape},
     "direct_quote": {200: QuoteShape},
     "direct_read": {200: PaymentShape},
+    "paystack_checkout": {201: CheckoutShape},
 }
-"""What our own channel answers. What providers are answered is theirs to describe."""
+"""What our own routes answer. What providers are answered is theirs to describe."""
 
 
 def routes_of(channels: Iterable[Channel]) -> list[Route]:

@@ -25,7 +25,7 @@ _USED_BY_OUTCOME = {
     "assign": {"serial_number"},
     "refunded": set[str](),
 }
-_NEEDED_BY_OUTCOME = {"token": "token", "assign": "serial_number"}
+_NEEDED_BY_OUTCOME = {"assign": "serial_number"}
 
 
 @routes.route("GET", "/payments/{payment_id}", roles=STAFF, answers={200: PaymentShape})
@@ -104,7 +104,7 @@ def _resolved(call: Call[ResolveBody]) -> Payment:
                 payment_id,
                 actor=actor,
                 reason=reason,
-                token=body.token or "",
+                token=body.token,
                 units=units,
                 vend=body.vend,
             )

@@ -290,6 +290,15 @@ class TokenShape(QuotedTokenShape):
     value: str | None
 
 
+class RefundShape(TypedDict):
+    """Money that goes, or went, back to the payer."""
+
+    number: int
+    amount: str
+    state: str
+    attempts: int
+
+
 class EventShape(TypedDict):
     """Something that went otherwise than usual, or that a person did."""
 
@@ -300,7 +309,7 @@ class EventShape(TypedDict):
 
 
 class PaymentShape(TypedDict):
-    """A payment as it stands."""
+    """A payment as it stands. ``refunds`` is there where any of it was to be given back."""
 
     payment_id: str
     channel: str
@@ -319,6 +328,15 @@ class PaymentShape(TypedDict):
     settled_at: str | None
     completed_at: str | None
     events: Sequence[EventShape]
+    refunds: NotRequired[Sequence[RefundShape]]
+
+
+class CheckoutShape(TypedDict):
+    """A checkout that was opened: where the payer pays."""
+
+    payment_id: str
+    reference: str
+    authorization_url: str
 
 
 class AcceptedShape(TypedDict):
@@ -626,7 +644,7 @@ class Shapes:
         currency = self._currency
         if payment.currency != currency.code:  # refused, or held, for that very reason
             currency = currency_of(payment.currency) or currency
-        return PaymentShape(
+        shape = PaymentShape(
             payment_id=payment.payment_id,
             channel=payment.channel,
             reference=payment.reference,
@@ -645,6 +663,17 @@ class Shapes:
             completed_at=time_text(payment.completed_at) if payment.completed_at else None,
             events=[_event(event) for event in payment.events],
         )
+        if payment.refunds:
+            shape["refunds"] = [
+                RefundShape(
+                    number=refund.number,
+                    amount=format_minor(refund.amount_minor, currency),
+                    state=refund.state.value,
+                    attempts=refund.attempts,
+                )
+                for refund in payment.refunds
+            ]
+        return shape
 
     def quote(self, quote: Quote) -> QuoteShape:
         """What a payment would bring."""

@@ -135,7 +135,7 @@ class Angaza:
         """
         raise VendUncertain("to be repeated, not searched")
 
-    def token(self, text: str) -> str:
+    def token(self, text: str | None) -> str:
         """The keycode that a person typed in: digits, ``*`` and ``#``, in groups or not.
 
         Raises:

@@ -104,7 +104,7 @@ class Calin:
         """
         raise VendUncertain("the vendor cannot be asked")
 
-    def token(self, text: str) -> str:
+    def token(self, text: str | None) -> str:
         """The token that a person typed in: 20 digits; spaces and dashes do not count.
 
         Raises:

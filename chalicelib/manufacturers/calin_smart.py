@@ -159,7 +159,7 @@ class CalinSmart:
         purchases = _purchases(answer, configuration.time_zone)
         return Sold(_token_bought(order, order.vend.called_at, purchases))
 
-    def token(self, text: str) -> str:
+    def token(self, text: str | None) -> str:
         """The token that a person typed in: 20 digits; spaces and dashes do not count.
 
         Raises:

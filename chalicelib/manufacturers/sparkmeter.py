@@ -197,13 +197,14 @@ class SparkMeter:
         answer = ask("GET", site.base_url + path, site.headers, SECONDS_MAX)
         return _named(answer, order.external_id, reference)
 
-    def token(self, text: str) -> str:
-        """A remote top-up has no token.
+    def token(self, text: str | None) -> None:
+        """A remote top-up has no token: whoever says that it was made gives none.
 
         Raises:
-            FieldError: always.
+            FieldError: one was given all the same.
         """
-        raise FieldError("token", "a remote top-up has no token")
+        if text is not None:
+            raise FieldError("token", "a remote top-up has no token")
 
     def seal(
         self, serial_number: str, technical: Mapping[str, Any]

@@ -27,7 +27,7 @@ def token_of(value: object) -> str | None:
     return digits if _TOKEN.fullmatch(digits) else None
 
 
-def typed_token(text: str) -> str:
+def typed_token(text: str | None) -> str:
     """The token that a person typed in.
 
     Raises:

@@ -130,11 +130,11 @@ class Resolve:
         *,
         actor: str,
         reason: str,
-        token: str,
+        token: str | None,
         units: Fraction | None = None,
         vend: int | None = None,
     ) -> Payment:
-        """The uncertain vend did bring a token: this one.
+        """The uncertain vend did bring a token: this one; of a remote top-up: it was made.
 
         Raises:
             FieldError: on ``token`` (not one of that manufacturer), ``units`` (not what was

@@ -176,8 +176,10 @@ class Vendor(Protocol):
             VendorUnreachable, VendUncertain, SecretMissing: it cannot be told now.
         """
 
-    def token(self, text: str) -> str:
+    def token(self, text: str | None) -> str | None:
         """The token that a person typed in, in the form this manufacturer issues.
+
+        ``None`` for a remote top-up, which has none.
 
         Raises:
             FieldError: it cannot be a token of this manufacturer.

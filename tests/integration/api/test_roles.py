@@ -64,7 +64,9 @@ ALLOWED = {
     ("GET", "/payments/{payment_id}"): EVERYBODY,
     ("POST", "/payments/{payment_id}/retry"): {"admin", "operations"},
     ("POST", "/payments/{payment_id}/resolve"): {"admin", "operations"},
+    ("POST", "/payments/{payment_id}/refund"): {"admin", "operations"},
     ("GET", "/messages"): EVERYBODY,
+    ("GET", "/reconciliations"): {"admin", "operations", "finance"},
     ("GET", "/settings"): {"admin"},
     ("PUT", "/settings"): {"admin"},
 }

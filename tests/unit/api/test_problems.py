@@ -26,6 +26,8 @@ AGREED = {
         "reference_conflict",
         "device_has_open_plan",
         "not_held",
+        "not_refundable",
+        "full_refund_only",
         "version_conflict",
     },
     413: {"too_large"},

@@ -648,6 +648,7 @@ def test_no_error_repeats_a_secret(said: str):
 def test_there_is_no_token_to_type_in():
     with pytest.raises(FieldError) as error:
         vendor("http://a.example").token("01234567890123456789")
+    assert vendor("http://a.example").token(None) is None
     assert error.value.field == "token"
 
 

@@ -12,12 +12,15 @@ import pytest
 from chalicelib.domain.allocation import Line, LineKind, VendKind
 from chalicelib.domain.errors import Refusal
 from chalicelib.domain.payment import (
+    ENTRY_CHANNEL,
     HELD_MESSAGE,
     RECEIPT,
-    REFUNDED_MESSAGE,
+    REFUND_MESSAGES,
     REFUSED_MESSAGE,
     UNUSABLE_MESSAGE,
     Payment,
+    Refund,
+    RefundState,
     Status,
     Token,
     Vend,
@@ -89,6 +92,9 @@ ENERGY_PAYMENT = vended(
 )
 TIME_PAYMENT = vended(payment(TIME), (SHS, VendKind.TIME, Fraction(7), "046958304"))
 UNLOCK_PAYMENT = vended(payment(TIME), (SHS, VendKind.UNLOCK, None, "190942008"))
+ENTRY = replace(UNLOCK_PAYMENT, channel=ENTRY_CHANNEL, serial_number=SHS, amount_minor=0, lines=())
+"""What carries the unlock of an entry: a payment of nothing."""
+REFUNDED = payment(status=Status.REFUNDED, refunds=(Refund(1, 200_00, RefundState.DONE),))
 
 
 def text(of: Payment, number: int, language: str = "en", customer: Customer | None = ASHA) -> str:
@@ -143,9 +149,15 @@ def text(of: Payment, number: int, language: str = "en", customer: Customer | No
             "The money is safe and will be returned. Ref RKL51ZDR4F",
         ),
         (
-            payment(status=Status.REFUNDED),
-            REFUNDED_MESSAGE,
-            "We have returned KES 500.00, paid for 47000123456. Ref RKL51ZDR4F",
+            REFUNDED,
+            REFUND_MESSAGES + 1,
+            "We have returned KES 200.00, paid for 47000123456. Ref RKL51ZDR4F",
+        ),
+        (ENTRY, 1, "SM5R00123 is fully paid. Unlock token: 190 942 008"),
+        (
+            replace(ENTRY, status=Status.HELD),
+            HELD_MESSAGE,
+            "We are looking into the unlocking of SM5R00123. We will write to you.",
         ),
         (
             payment(status=Status.REFUSED, reason="unknown_device"),
@@ -315,7 +327,8 @@ def test_the_usual_sms_is_short_and_made_of_the_gsm_alphabet(code: str):
         (payment(ENERGY), RECEIPT),
         (payment(status=Status.HELD), HELD_MESSAGE),
         (payment(status=Status.HELD, customer_id=None), UNUSABLE_MESSAGE),
-        (payment(status=Status.REFUNDED), REFUNDED_MESSAGE),
+        (REFUNDED, REFUND_MESSAGES + 1),
+        (replace(ENTRY, status=Status.HELD), HELD_MESSAGE),
         *((payment(status=Status.REFUSED, reason=r.value), REFUSED_MESSAGE) for r in Refusal),
     ]
     for of, number in outcomes:

@@ -1,0 +1,77 @@
+"""Every channel and manufacturer has its module, its page, its tests and its fake."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+import pytest
+
+from chalicelib.wiring import CHANNELS, MANUFACTURERS
+from infra.local.providers import PROVIDERS
+from infra.local.vendors import VENDORS
+from infra.package import ROOT
+
+SIGNED_BY_US = {"direct"}
+"""Channels without a provider of their own: partners sign, and the client of the tests does."""
+
+DRIVEN_BY_THE_CLIENT = {"daraja"}
+"""Channels whose provider only calls us, so its fake is a client, not a server."""
+
+
+def name_of(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+@pytest.fixture(params=CHANNELS, ids=name_of)
+def channel(request: pytest.FixtureRequest) -> ModuleType:
+    return import_module(request.param)
+
+
+@pytest.fixture(params=MANUFACTURERS, ids=name_of)
+def manufacturer(request: pytest.FixtureRequest) -> ModuleType:
+    return import_module(request.param)
+
+
+def test_every_module_is_in_its_registry() -> None:
+    without = {"__init__", "interface", "claimed_serial", "own_json", "strict_json"}
+    stems = {path.stem for path in (ROOT / "chalicelib/channels").glob("*.py")} - without
+    assert stems == {name_of(path) for path in CHANNELS}
+    modules = {
+        path.stem
+        for path in (ROOT / "chalicelib/manufacturers").glob("*.py")
+        if "MANUFACTURERS = (" in path.read_text(encoding="utf-8")
+    }
+    assert modules == {name_of(path) for path in MANUFACTURERS}
+
+
+def test_a_channel_has_its_page_and_its_tests(channel: ModuleType) -> None:
+    key = channel.CHANNEL.key
+    assert name_of(channel.__name__) == key
+    assert (ROOT / f"docs/channels/{key}.md").exists()
+    assert (ROOT / f"tests/unit/channels/test_{key}.py").exists()
+    assert f"docs/channels/{key}.md" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_channel_whose_provider_is_called_has_a_fake_of_it(channel: ModuleType) -> None:
+    key = channel.CHANNEL.key
+    assert (key in PROVIDERS) == (key not in SIGNED_BY_US | DRIVEN_BY_THE_CLIENT)
+    assert hasattr(channel, "make") == (key in PROVIDERS)
+    assert not channel.CHANNEL.can_refund or hasattr(channel, "make")
+
+
+def test_a_manufacturer_has_its_page_and_its_tests(manufacturer: ModuleType) -> None:
+    name = name_of(manufacturer.__name__)
+    assert (ROOT / f"docs/manufacturers/{name}.md").exists()
+    assert (ROOT / f"tests/unit/manufacturers/test_{name}.py").exists()
+    assert f"docs/manufacturers/{name}.md" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_manufacturer_that_is_called_has_a_fake(manufacturer: ModuleType) -> None:
+    for stated in manufacturer.MANUFACTURERS:
+        assert stated.local != (stated.key in VENDORS)
+
+
+def test_no_two_manufacturers_have_one_key_or_one_id() -> None:
+    stated = [m for path in MANUFACTURERS for m in import_module(path).MANUFACTURERS]
+    assert len({m.key for m in stated}) == len({m.manufacturer_id for m in stated}) == len(stated)
