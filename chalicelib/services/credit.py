@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from chalicelib.domain.account import Account
 from chalicelib.domain.allocation import Line, LineKind
-from chalicelib.domain.errors import MwangaError
 from chalicelib.services.accept import ReferenceConflict
 from chalicelib.services.entries import Act, entry_of
 from chalicelib.services.jitter import jitter_seconds
@@ -24,14 +23,9 @@ from chalicelib.services.ports import (
     Registry,
     VersionConflict,
 )
+from chalicelib.services.refund import NotRefundable
 
 WRITES_MAX = 6
-
-
-class NotRefundable(MwangaError):
-    """More than there is cannot be given back."""
-
-    code = "not_refundable"
 
 
 @dataclass(frozen=True, slots=True)

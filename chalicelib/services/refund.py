@@ -64,7 +64,7 @@ _REFUNDABLE_IN = frozenset({Status.HELD, Status.REFUND_DUE})
 
 
 class NotRefundable(MwangaError):
-    """That much of the payment cannot be given back: it was used, or there is no way back."""
+    """So much cannot be given back: it was used or is not there, or there is no way back."""
 
     code = "not_refundable"
 

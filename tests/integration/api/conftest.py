@@ -151,6 +151,9 @@ def put_secrets(cloud: Cloud) -> None:
     cloud.put_secret("channels/direct", {"partners": {"demo": [PARTNER_SECRET]}})
     daraja = {"short_code": "600966", "path_secrets": [PATH_SECRET], "addresses": ["127.0.0.1"]}
     cloud.put_secret("channels/daraja", daraja)
+    nobody = "http://127.0.0.1:1"
+    paystack = {"base_url": nobody, "secret_keys": ["sk_test"], "email": "a@example.org"}
+    cloud.put_secret("channels/paystack", paystack)
 
 
 @dataclass(frozen=True)

@@ -115,10 +115,8 @@ def due(company: Company, counter: Counter) -> Payment:
 @pytest.fixture
 def begun(counter: Counter, wiring: Wiring, due: Payment) -> Payment:
     """The same, of which a person asked for the refund: its call is queued."""
-    payment = wiring.give_back.refund(PAYMENT_ID, **SAID)
-    counter.cloud.take("provider-calls")
-    wiring.queues.provider_call(PAYMENT_ID)
-    return payment
+    lose_calls(counter)
+    return wiring.give_back.refund(PAYMENT_ID, **SAID)
 
 
 def refused_vend(request: dict[str, Any]) -> tuple[int, Any]:
@@ -155,6 +153,12 @@ def after(counter: Counter, clock: FixedClock, seconds: float) -> None:
     clock.move(timedelta(seconds=seconds))
     counter.let_delays_pass()
     ask_all(counter)
+
+
+def lose_calls(counter: Counter) -> None:
+    """Take away every message about the provider, those that are still to come included."""
+    counter.let_delays_pass()
+    counter.cloud.take("provider-calls")
 
 
 def asked_until_quiet(counter: Counter, clock: FixedClock, rounds: int = 40) -> list[int]:
@@ -214,7 +218,7 @@ def test_where_no_time_is_left_to_assign_it_money_goes_back_at_once(
 def test_a_message_that_comes_too_early_does_nothing(
     counter: Counter, wiring: Wiring, clock: FixedClock, provider: FakeProvider, due: Payment
 ) -> None:
-    counter.cloud.take("provider-calls")
+    lose_calls(counter)
     clock.move(timedelta(minutes=15, seconds=-1))
     wiring.queues.provider_call(PAYMENT_ID)
     ask_all(counter)
@@ -319,7 +323,7 @@ def test_of_two_messages_at_once_one_begins_the_refund(
     assert len(now(counter).refunds) == 1
 
 
-# --- the provider is asked ----------------------------------------------------------------------
+# --- the provider is asked ------------------------------------------------------------------------
 
 
 def test_the_money_has_left_the_payment_when_the_provider_is_asked(
@@ -368,7 +372,7 @@ def test_a_refund_on_its_way_is_never_called_stuck(
 ) -> None:
     ask_all(counter)
     for _ in range(2 * SWEEPS_MAX):
-        counter.cloud.take("provider-calls")
+        lose_calls(counter)
         clock.move(timedelta(hours=1))
         wiring.sweep.sweep()
     assert standing_of(counter) == (Status.REFUNDING, None)
@@ -599,7 +603,7 @@ def test_a_refund_that_was_taken_stays_so_whatever_look_ups_do_not_tell(
     assert len(provider.calls) == 1
 
 
-# --- the answer has to be written -------------------------------------------------------------------
+# --- the answer has to be written -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -829,7 +833,7 @@ def test_the_late_answer_of_an_earlier_attempt_is_an_alarm_for_money_may_have_go
     assert diary.counted("LateRefundAnswers") == 1
 
 
-# --- messages about what is not to be asked ---------------------------------------------------------
+# --- messages about what is not to be asked -------------------------------------------------------
 
 
 def test_a_message_about_a_payment_that_does_not_exist_ends(wiring: Wiring, diary: Diary) -> None:
@@ -862,7 +866,7 @@ def test_a_message_that_comes_before_the_next_look_comes_back_then(
     counter: Counter, provider: FakeProvider, begun: Payment
 ) -> None:
     ask_all(counter)
-    counter.cloud.take("provider-calls")
+    lose_calls(counter)
     counter.wiring.queues.provider_call(PAYMENT_ID)
     ask_all(counter)
     assert (len(provider.calls), provider.looks) == (1, 0)
@@ -963,7 +967,7 @@ def test_what_does_not_exist_or_is_not_held_is_not_given_back(
     assert now(counter) == before
 
 
-# --- a person gives back: money of a settled payment ------------------------------------------------
+# --- a person gives back: money of a settled payment ----------------------------------------------
 
 
 Trouble = Callable[[Counter], object]
@@ -1264,7 +1268,7 @@ def test_an_unlock_keeps_its_money(company: Company, counter: Counter, wiring: W
     assert books_are_right(counter, plans=(shs,))
 
 
-# --- a refund that failed, once more ----------------------------------------------------------------
+# --- a refund that failed, once more --------------------------------------------------------------
 
 
 @pytest.fixture
@@ -1305,7 +1309,7 @@ def test_a_refund_that_is_asked_for_again_after_days_is_not_taken_for_a_stuck_on
         clock.move(timedelta(hours=1))
         wiring.sweep.sweep()
     wiring.give_back.refund(PAYMENT_ID, **SAID)
-    counter.cloud.take("provider-calls")  # the message is lost
+    lose_calls(counter)  # the message is lost
     clock.move(timedelta(minutes=1))
     assert wiring.sweep.sweep() == 1
     assert now(counter).status is Status.REFUNDING
@@ -1515,7 +1519,7 @@ def test_a_refund_that_could_not_be_queued_stands_and_the_sweeper_queues_it(
     assert provider.given_minor == [kes(500)]
 
 
-# --- the provider tells by itself -------------------------------------------------------------------
+# --- the provider tells by itself -----------------------------------------------------------------
 
 
 def told(counter: Counter, news: RefundTaken | str, amount: int = 500) -> None:
@@ -1531,7 +1535,7 @@ def test_where_a_provider_can_be_searched_its_word_only_makes_us_look_at_once(
     counter: Counter, clock: FixedClock, provider: FakeProvider, begun: Payment, news: Any
 ) -> None:
     ask_all(counter)
-    counter.cloud.take("provider-calls")
+    lose_calls(counter)
     told(counter, news)
     refund = the_refund(counter)
     assert (refund.state, refund.retry_at) == (RefundState.ACCEPTED, clock.now())
