@@ -6,6 +6,7 @@ write was made before: a message that comes twice finds its work done and ends w
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from chalicelib.domain.payment import (
@@ -21,6 +22,7 @@ from chalicelib.domain.payment import (
 from chalicelib.services.ports import Queues
 
 DELAY_SECONDS_MAX = 900
+AHEAD_SECONDS = 30
 AFTER_LEASE = timedelta(seconds=1)
 
 
@@ -84,6 +86,20 @@ def queue_provider_call(queues: Queues, payment: Payment, now: datetime) -> None
         return
     if at - now <= timedelta(seconds=DELAY_SECONDS_MAX):  # else the sweeper comes back to it
         queues.provider_call(payment.payment_id, _seconds_until(at, now))
+
+
+def queue_messages_ahead(queues: Queues, payment: Payment, numbers: Iterable[int]) -> None:
+    """Queue SMS *before* the write that makes them due, to arrive after it.
+
+    A crash between write and queueing would leave a completed payment, which no sweep looks at,
+    without its SMS. A message that comes too early, or to a write that failed, finds that its SMS
+    is not due and ends without effect.
+
+    Raises:
+        QueueUnavailable: nothing is to be written yet.
+    """
+    for number in numbers:
+        queues.message(payment.payment_id, number, payment.customer_id, delay_seconds=AHEAD_SECONDS)
 
 
 def _seconds_until(at: datetime, now: datetime) -> int:

@@ -30,7 +30,7 @@ from chalicelib.domain.payment import (
     vend_void,
 )
 from chalicelib.domain.reversal import NotReversible, credited, reversed_into_credit
-from chalicelib.services.follow_up import queue_what_follows
+from chalicelib.services.follow_up import queue_messages_ahead, queue_what_follows
 from chalicelib.services.ports import (
     Accounts,
     Clock,
@@ -48,7 +48,6 @@ from chalicelib.services.ports import (
 )
 
 WRITES_MAX = 8
-FOLLOW_UP_SECONDS = 30
 _WAITING = frozenset({Status.HELD, Status.REFUND_DUE})
 TROUBLED = frozenset({VendState.UNCERTAIN, VendState.REFUSED, VendState.VOID})
 
@@ -210,7 +209,7 @@ class Resolve:
                 raise FieldError("outcome", "nothing was settled that could become credit")
             after, account_after = self._into_credit(payment, account)
             after = after.with_event(self._clock.now(), "resolved_credit", actor, reason)
-            self._follow_up(payment, RECEIPT)
+            queue_messages_ahead(self._queues, payment, (RECEIPT,))
             try:
                 stored = self._payments.settle(after, account_after, ())
             except VersionConflict:
@@ -278,8 +277,8 @@ class Resolve:
             before = self._held(payment_id)
             noted = before.with_event(self._clock.now(), what, actor, reason)
             after = change(noted)
-            for number in set(messages_due(after)) - set(messages_due(before)):
-                self._follow_up(after, number)
+            news = set(messages_due(after)) - set(messages_due(before))
+            queue_messages_ahead(self._queues, after, news)
             try:
                 stored = self._payments.save(after)
             except VersionConflict:
@@ -294,17 +293,6 @@ class Resolve:
         if payment.status not in _WAITING:
             raise NotHeld(payment_id)
         return payment
-
-    def _follow_up(self, payment: Payment, number: int) -> None:
-        """Queue the SMS *before* the write, to arrive after it.
-
-        A crash between write and queueing would leave a completed payment, which no sweep looks
-        at, without its SMS. A message that comes too early, or to a write that failed, finds
-        that its SMS is not due and ends without effect.
-        """
-        self._queues.message(
-            payment.payment_id, number, payment.customer_id, delay_seconds=FOLLOW_UP_SECONDS
-        )
 
     def _done(self, payment: Payment, what: str, actor: str) -> Payment:
         self._journal.event(

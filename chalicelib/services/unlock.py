@@ -15,7 +15,7 @@ from chalicelib.domain.account import Account
 from chalicelib.domain.allocation import VendKind
 from chalicelib.domain.errors import FieldError, InvariantBroken
 from chalicelib.domain.payment import Payment, Vend, VendState, messages_due, vending_for_entry
-from chalicelib.services.follow_up import queue_what_follows
+from chalicelib.services.follow_up import queue_messages_ahead, queue_what_follows
 from chalicelib.services.ports import (
     Catalogue,
     Clock,
@@ -27,7 +27,6 @@ from chalicelib.services.ports import (
     VendRefused,
     issues_tokens,
 )
-from chalicelib.services.resolve import FOLLOW_UP_SECONDS
 from chalicelib.services.settle import issue_token
 
 
@@ -111,10 +110,7 @@ class Unlock:
         if payment is None:
             yield
             return
-        for number in messages_due(payment):
-            self._queues.message(
-                payment.payment_id, number, payment.customer_id, delay_seconds=FOLLOW_UP_SECONDS
-            )
+        queue_messages_ahead(self._queues, payment, messages_due(payment))
         yield
         try:
             queue_what_follows(self._queues, payment, self._clock.now())

@@ -128,6 +128,8 @@ class _Answer:
         vend = payment.vend(number)
         if (vend.state, vend.retry_at) != (self.state, self.retry_at):
             return False
+        if self.reference not in (None, vend.reference):
+            return False
         if self.state is VendState.DONE:
             return any(t.vend == number and t.value == self.value for t in payment.tokens)
         return True

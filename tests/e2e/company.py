@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from infra.local.client import Answer, Cloud, now
@@ -58,13 +59,17 @@ def created(answer: Answer) -> dict[str, Any]:
 
 @dataclass
 class Household:
-    """A customer and the device that was registered together with it."""
+    """A customer and the device that was registered together with it.
+
+    ``known_as`` is what the device's vendor calls it: mostly its serial number.
+    """
 
     customer_id: str
     serial_number: str
     phone: str
     device: SimulatedDevice = field(default_factory=lambda: SimulatedDevice(""))
     plan_id: str = ""
+    known_as: str = ""
 
 
 class Company:
@@ -119,18 +124,43 @@ class Company:
         tariff_id: int | None = None,
         registered_on: str | None = None,
         serial_number: str | None = None,
+        manufacturer: str = "calin",
     ) -> Household:
-        """A meter at 100 per kWh, registered today, unless said otherwise."""
-        device = {
+        """A meter of Calin at 100 per kWh, registered today, unless said otherwise."""
+        device: dict[str, Any] = {
             "serial_number": serial_number or serial(),
-            "manufacturer": "calin",
+            "manufacturer": manufacturer,
             "tariff_id": tariff_id or self.tariff(),
         }
+        known_as = device["serial_number"]
+        if manufacturer == "sparkmeter":  # which knows its own customers only
+            known_as = str(uuid4())
+            device["technical"] = {"customer_id": known_as}
         customer = {"customer_id": customer_id} if customer_id else self.person()
         more = {"registered_on": registered_on} if registered_on else {}
         body = created(self.register(customer, device, **more))
         return Household(
-            body["customer"]["id"], body["device"]["serial_number"], body["customer"]["phone"]
+            body["customer"]["id"],
+            body["device"]["serial_number"],
+            body["customer"]["phone"],
+            known_as=known_as,
+        )
+
+    def remote_shs(self, *, customer_id: str | None = None, **terms: Any) -> Household:
+        """An SHS of Angaza, which a server tells until when it runs, on the plan of ``shs``."""
+        customer = {"customer_id": customer_id} if customer_id else self.person()
+        fields = {
+            "serial_number": serial("ANG"),
+            "manufacturer": "angaza",
+            "plan": self.terms(**terms),
+        }
+        body = created(self.register(customer, fields, role="office"))
+        return Household(
+            body["customer"]["id"],
+            body["device"]["serial_number"],
+            body["customer"]["phone"],
+            plan_id=body["device"]["plan"]["plan_id"],
+            known_as=body["device"]["serial_number"],
         )
 
     def shs(
@@ -158,6 +188,7 @@ class Company:
             body["customer"]["phone"],
             device,
             body["device"]["plan"]["plan_id"],
+            device.serial_number,
         )
 
     @staticmethod

@@ -6,15 +6,18 @@ them speaks to whom.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from infra.local.client import Cloud, wait_for
+from infra.local.client import Cloud, now, wait_for
+from tests.e2e.tables import bring_check_forward
 
 
 def start_fresh(cloud: Cloud, function: str) -> None:
@@ -27,14 +30,28 @@ def start_fresh(cloud: Cloud, function: str) -> None:
     aws.update_function_configuration(FunctionName=name, MemorySize=memory + 1)
 
 
-def invoke(cloud: Cloud, function: str) -> None:
-    """Call the function now, as its schedule would."""
+def invoke(cloud: Cloud, function: str, detail: Mapping[str, Any] | None = None) -> None:
+    """Call the function now, as its schedule would, or somebody with the console."""
+    event = {
+        "version": "0",
+        "id": "0",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "detail": detail or {},
+        "resources": [],
+        **dict.fromkeys(("account", "time", "region"), ""),
+    }
     answer = cloud.aws("lambda").invoke(
-        FunctionName=cloud.stack["functions"][function],
-        Payload=b'{"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, '
-        b'"resources": [], "version": "0", "account": "", "time": "", "region": "", "id": ""}',
+        FunctionName=cloud.stack["functions"][function], Payload=json.dumps(event).encode()
     )
     assert "FunctionError" not in answer, answer["Payload"].read()
+
+
+def sweep_now(cloud: Cloud, *payment_ids: str) -> None:
+    """Time passes, and the sweeper runs."""
+    for payment_id in payment_ids:
+        bring_check_forward(cloud, payment_id, now() - timedelta(seconds=1))
+    invoke(cloud, "sweep")
 
 
 @contextmanager

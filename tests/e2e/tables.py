@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer
 
 from infra.local.client import Cloud
 
@@ -14,25 +17,62 @@ def stored(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def bring_check_forward(cloud: Cloud, payment_id: str, moment: datetime) -> None:
-    """Have the sweeper look at the payment as if that moment were its time."""
+def rewrite_moment(cloud: Cloud, payment_id: str, place: str, moment: datetime) -> None:
+    """Put a moment in the place of one that the payment has: ``received_at``,
+    ``vends[0].retry_at`` …"""
+    names = {f"#{name}": name for name in re.findall("[a-z_]+", place)}
+    path = re.sub("([a-z_]+)", r"#\1", place)
     cloud.aws("dynamodb").update_item(
         TableName=cloud.stack["tables"]["payments"],
         Key={"payment_id": {"S": payment_id}},
-        UpdateExpression="SET check_at = :at",
-        ConditionExpression="attribute_exists(check_at)",
+        UpdateExpression=f"SET {path} = :at",
+        ConditionExpression=f"attribute_exists({path})",
+        ExpressionAttributeNames=names,
         ExpressionAttributeValues={":at": {"S": stored(moment)}},
     )
 
 
-def lease_until(cloud: Cloud, payment_id: str) -> datetime:
-    """When the running call of the payment's first vend must have ended."""
+def bring_check_forward(cloud: Cloud, payment_id: str, moment: datetime) -> None:
+    """Have the sweeper look at the payment as if that moment were its time."""
+    rewrite_moment(cloud, payment_id, "check_at", moment)
+
+
+def vends_of(cloud: Cloud, payment_id: str) -> list[dict[str, Any]]:
+    """The payment's vends as they are stored, numbers and all."""
     item = cloud.aws("dynamodb").get_item(
         TableName=cloud.stack["tables"]["payments"],
         Key={"payment_id": {"S": payment_id}},
         ConsistentRead=True,
     )["Item"]
-    return datetime.fromisoformat(item["vends"]["L"][0]["M"]["lease_until"]["S"])
+    vends: list[dict[str, Any]] = TypeDeserializer().deserialize(item.get("vends", {"L": []}))
+    return vends
+
+
+def lease_until(cloud: Cloud, payment_id: str) -> datetime:
+    """When the running call of the payment's first vend must have ended."""
+    return datetime.fromisoformat(vends_of(cloud, payment_id)[0]["lease_until"])
+
+
+def circuit_of(cloud: Cloud, manufacturer: str) -> dict[str, Any]:
+    """How it stands with a manufacturer, as it is stored; empty where nothing ever failed."""
+    found = cloud.aws("dynamodb").get_item(
+        TableName=cloud.stack["tables"]["circuits"],
+        Key={"manufacturer": {"S": manufacturer}},
+        ConsistentRead=True,
+    )
+    item = found.get("Item", {})
+    return {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
+
+
+def rewrite_open_until(cloud: Cloud, manufacturer: str, moment: datetime) -> None:
+    """Leave the manufacturer alone until that moment."""
+    cloud.aws("dynamodb").update_item(
+        TableName=cloud.stack["tables"]["circuits"],
+        Key={"manufacturer": {"S": manufacturer}},
+        UpdateExpression="SET open_until = :at",
+        ConditionExpression="attribute_exists(open_until)",
+        ExpressionAttributeValues={":at": {"S": stored(moment)}},
+    )
 
 
 def depth(cloud: Cloud, queue: str) -> int:

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from infra.local.client import Cloud, now, wait_for
+from infra.local.client import Cloud, wait_for
 from tests.e2e.company import Company, Household, lines_of, serial, unique
-from tests.e2e.lambdas import invoke, start_fresh, trigger_stopped
-from tests.e2e.tables import bring_check_forward, depth, send
-
-
-def sweep_now(cloud: Cloud, payment_id: str) -> None:
-    """Time passes, and the sweeper runs."""
-    bring_check_forward(cloud, payment_id, now() - timedelta(seconds=1))
-    invoke(cloud, "sweep")
-
+from tests.e2e.lambdas import start_fresh, sweep_now, trigger_stopped
+from tests.e2e.tables import depth, send
 
 # --- lost messages --------------------------------------------------------------------------
 

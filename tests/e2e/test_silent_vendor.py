@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from infra.local.client import Cloud, now, wait_for
 from tests.e2e.company import Company, Household
-from tests.e2e.lambdas import invoke, kill_caller_of
-from tests.e2e.tables import bring_check_forward, lease_until
+from tests.e2e.lambdas import kill_caller_of, sweep_now
+from tests.e2e.tables import lease_until
 
 CALIN = "calin"
 PATIENCE = 75
@@ -133,8 +132,7 @@ def test_a_killed_worker_causes_no_second_vend(cloud: Cloud, troubles: Troubles)
     assert (calling["state"], calling["attempts"]) == ("calling", 1)
     left = lease_until(cloud, trouble.payment_id) - now()
     time.sleep(max(0.0, left.total_seconds()) + 0.5)
-    bring_check_forward(cloud, trouble.payment_id, now() - timedelta(seconds=1))
-    invoke(cloud, "sweep")
+    sweep_now(cloud, trouble.payment_id)
     payment = cloud.wait_for_payment(trouble.payment_id, {"held"})
     assert (payment["reason"], payment["vends"][0]["state"]) == ("vend_uncertain", "uncertain")
     assert len(issued(cloud, trouble)) == 1

@@ -22,6 +22,7 @@ from chalicelib.domain.payment import (
 )
 from chalicelib.manufacturers.calin import Calin
 from chalicelib.manufacturers.sts import STEP
+from chalicelib.services.follow_up import AHEAD_SECONDS
 from chalicelib.services.ports import (
     Device,
     OutcomeUnknown,
@@ -31,7 +32,6 @@ from chalicelib.services.ports import (
     VersionConflict,
 )
 from chalicelib.services.resolve import (
-    FOLLOW_UP_SECONDS,
     WRITES_MAX,
     NotHeld,
     PaymentNotFound,
@@ -222,7 +222,7 @@ def test_a_decision_that_was_written_unseen_is_told_to_the_customer_all_the_same
     with pytest.raises(OutcomeUnknown):
         WAYS[way](process(payments=broken).resolve)
     assert counter.now(PAYMENT_ID).status is Status.COMPLETED
-    assert counter.delays("messages") == [FOLLOW_UP_SECONDS]
+    assert counter.delays("messages") == [AHEAD_SECONDS]
     counter.send_all()
     assert counter.told(PAYMENT_ID) == sorted([told, HELD_MESSAGE])
 

@@ -146,7 +146,7 @@ def test_a_device_that_goes_to_another_owner_during_the_call_is_for_a_person(
     assert angaza.told == [UNLOCKED]
 
 
-# --- an account that cannot be read, or does not stand still ---------------------------------------
+# --- an account that cannot be read, or does not stand still -------------------------------------
 
 
 def test_without_the_account_nothing_is_called_and_it_is_tried_again(

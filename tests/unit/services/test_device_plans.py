@@ -15,6 +15,7 @@ from chalicelib.domain.allocation import VendKind
 from chalicelib.domain.errors import InvariantBroken
 from chalicelib.domain.payment import Payment, Status, VendState
 from chalicelib.domain.plan import Terms
+from chalicelib.services.follow_up import AHEAD_SECONDS
 from chalicelib.services.plans import device_plan, new_plan_id, with_device_plan
 from chalicelib.services.ports import (
     Device,
@@ -23,7 +24,6 @@ from chalicelib.services.ports import (
     RecoveryClass,
     Settings,
 )
-from chalicelib.services.resolve import FOLLOW_UP_SECONDS
 from chalicelib.services.unlock import Unlock
 
 AT = datetime(2026, 3, 10, 9, tzinfo=UTC)
@@ -142,7 +142,7 @@ def test_the_sms_is_queued_before_the_write_to_arrive_after_it_and_again_behind_
     unlock: Unlock, everything: Everything
 ) -> None:
     with unlock.following(local(unlock)):
-        assert everything.queued == [("message", "entry-C1.4", 1, FOLLOW_UP_SECONDS)]
+        assert everything.queued == [("message", "entry-C1.4", 1, AHEAD_SECONDS)]
     assert everything.queued[1:] == [("message", "entry-C1.4", 1, 0)]
 
 
