@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
@@ -17,19 +18,39 @@ def stored(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+class NothingThere(Exception):
+    """The moment that was to be rewritten is not there (any more)."""
+
+
+@lru_cache
+def _dynamodb(cloud: Cloud) -> Any:
+    """A client is slow to make, and good for many calls."""
+    return cloud.aws("dynamodb")
+
+
 def rewrite_moment(cloud: Cloud, payment_id: str, place: str, moment: datetime) -> None:
     """Put a moment in the place of one that the payment has: ``received_at``,
-    ``vends[0].retry_at`` …"""
+    ``vends[0].retry_at`` …
+
+    The revision rises as with every write, so that no worker puts the old moment back.
+
+    Raises:
+        NothingThere: see there.
+    """
     names = {f"#{name}": name for name in re.findall("[a-z_]+", place)}
     path = re.sub("([a-z_]+)", r"#\1", place)
-    cloud.aws("dynamodb").update_item(
-        TableName=cloud.stack["tables"]["payments"],
-        Key={"payment_id": {"S": payment_id}},
-        UpdateExpression=f"SET {path} = :at",
-        ConditionExpression=f"attribute_exists({path})",
-        ExpressionAttributeNames=names,
-        ExpressionAttributeValues={":at": {"S": stored(moment)}},
-    )
+    dynamodb = _dynamodb(cloud)
+    try:
+        dynamodb.update_item(
+            TableName=cloud.stack["tables"]["payments"],
+            Key={"payment_id": {"S": payment_id}},
+            UpdateExpression=f"SET {path} = :at ADD revision :one",
+            ConditionExpression=f"attribute_exists({path})",
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues={":at": {"S": stored(moment)}, ":one": {"N": "1"}},
+        )
+    except dynamodb.exceptions.ConditionalCheckFailedException as gone:
+        raise NothingThere(f"{place} of {payment_id}") from gone
 
 
 def bring_check_forward(cloud: Cloud, payment_id: str, moment: datetime) -> None:
@@ -39,7 +60,7 @@ def bring_check_forward(cloud: Cloud, payment_id: str, moment: datetime) -> None
 
 def vends_of(cloud: Cloud, payment_id: str) -> list[dict[str, Any]]:
     """The payment's vends as they are stored, numbers and all."""
-    item = cloud.aws("dynamodb").get_item(
+    item = _dynamodb(cloud).get_item(
         TableName=cloud.stack["tables"]["payments"],
         Key={"payment_id": {"S": payment_id}},
         ConsistentRead=True,
@@ -55,7 +76,7 @@ def lease_until(cloud: Cloud, payment_id: str) -> datetime:
 
 def circuit_of(cloud: Cloud, manufacturer: str) -> dict[str, Any]:
     """How it stands with a manufacturer, as it is stored; empty where nothing ever failed."""
-    found = cloud.aws("dynamodb").get_item(
+    found = _dynamodb(cloud).get_item(
         TableName=cloud.stack["tables"]["circuits"],
         Key={"manufacturer": {"S": manufacturer}},
         ConsistentRead=True,
@@ -65,13 +86,13 @@ def circuit_of(cloud: Cloud, manufacturer: str) -> dict[str, Any]:
 
 
 def rewrite_open_until(cloud: Cloud, manufacturer: str, moment: datetime) -> None:
-    """Leave the manufacturer alone until that moment."""
-    cloud.aws("dynamodb").update_item(
+    """Leave the manufacturer alone until that moment, whatever its workers have read before."""
+    _dynamodb(cloud).update_item(
         TableName=cloud.stack["tables"]["circuits"],
         Key={"manufacturer": {"S": manufacturer}},
-        UpdateExpression="SET open_until = :at",
+        UpdateExpression="SET open_until = :at ADD revision :one",
         ConditionExpression="attribute_exists(open_until)",
-        ExpressionAttributeValues={":at": {"S": stored(moment)}},
+        ExpressionAttributeValues={":at": {"S": stored(moment)}, ":one": {"N": "1"}},
     )
 
 

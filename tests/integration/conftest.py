@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ import pytest
 import yaml
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
+from moto.dynamodb.models import dynamodb_backends
 
 from chalicelib.runtime import aws
 from chalicelib.store import connection
@@ -91,20 +93,36 @@ def _one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def installed() -> Cloud:
-    """An installation in whatever account the environment points at."""
-    made = Cloud(
-        dynamodb=_session().client("dynamodb"),
-        sqs=_session().client("sqs"),
-        secrets=_session().client("secretsmanager"),
-    )
-    install(made)
+    """A fresh installation in the mocked account that is in force.
+
+    Making the tables takes longer than most tests, so they are made once per process; each test
+    gets a copy of the empty ones.
+    """
+    made = _clients()
+    backend = dynamodb_backends[ACCOUNT][REGION]
+    if _empty_tables:
+        backend.tables = copy.deepcopy(_empty_tables)
+        for queue in _QUEUES:
+            _make_queue(made.sqs, queue)
+    else:
+        install(made)
+        _empty_tables.update(copy.deepcopy(backend.tables))
     return made
 
 
+ACCOUNT, REGION = "123456789012", "eu-west-1"
+_empty_tables: dict[str, Any] = {}
+
+
 @cache
-def _session() -> boto3.Session:
-    """One session for all tests: reading the service descriptions takes longer than most tests."""
-    return boto3.Session()
+def _clients() -> Cloud:
+    """The test's own clients: making them, too, takes longer than most tests."""
+    session = boto3.Session()
+    return Cloud(
+        dynamodb=session.client("dynamodb"),
+        sqs=session.client("sqs"),
+        secrets=session.client("secretsmanager"),
+    )
 
 
 def install(cloud: Cloud) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The manufacturers as the tests of the services need them: real servers that count what they sell.
+"""The other sides as the tests of the services need them: real servers that count what they sell.
 
 Each does the one thing that its vendor is known for, strictly enough to notice a wrong request,
 and does as it is told first: ``behaviours`` are used up one a vend, ``look_behaviours`` one a
@@ -280,3 +280,40 @@ class FakeAngaza(FakeVendor):
 def until(moment: datetime, days: int = 0) -> str:
     """That many days after a moment, as Angaza is told it."""
     return (moment + timedelta(days=days)).isoformat()
+
+
+class FakePaystack(FakeVendor):
+    """Paystack: every transaction was paid in full, and every refund is taken, then made.
+
+    ``amounts`` says in hundredths what was paid under each reference.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.amounts: dict[str, int] = {}
+
+    def put_secrets(self, cloud: Cloud, base_url: str | None = None) -> None:
+        """What a process needs to call it."""
+        content = {"secret_keys": ["sk_test_1"], "email": "pay@example.org"}
+        cloud.put_secret("channels/paystack", {"base_url": base_url or self.url, **content})
+
+    def issue(self, request: dict[str, Any]) -> Answer:
+        """Take a refund."""
+        self.issued.append(f"{len(self.issued) + 1}")
+        data = {"id": len(self.issued), "status": "pending"}
+        return 200, {"status": True, "message": "Refund queued", "data": data}
+
+    def look(self, request: dict[str, Any]) -> Answer:
+        """What became of a transaction, or of a refund."""
+        what, _, name = request["path"].rpartition("/")
+        if what == "/refund":
+            data: dict[str, Any] = {"id": int(name), "status": "processed"}
+        else:
+            data = {
+                "id": 10**9 + len(self.looks),
+                "reference": name,
+                "status": "success",
+                "amount": self.amounts[name],
+                "currency": "KES",
+            }
+        return 200, {"status": True, "message": "ok", "data": data}

@@ -61,6 +61,8 @@ def mortal_world(
     cloud = Cloud(clients["dynamodb"], clients["sqs"], clients["secretsmanager"])
     for name, url in install(cloud).items():
         patched.setenv(name, url)
+    for client in clients.values():
+        client.close()
     aws.client("sqs")  # made once, here: the children find it made
     yield World(outside, clock, in_children=True)
     server.stop()

@@ -25,7 +25,7 @@ def test_whoever_dies_wherever_nothing_is_lost_or_doubled(
     assert wrong(world) == []
     assert ends_of(world) == scenario.end
 
-    steps, problems = world.steps, []
+    steps, problems = tuple(world.steps), []
     for step in steps:
         for death in deaths(step):
             for comes_back in CALLERS_COME_BACK if isinstance(step.caller, int) else (NEVER,):

@@ -16,6 +16,8 @@ import json
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -61,6 +63,9 @@ FIRST_PAUSE = timedelta(minutes=2)
 LONGEST_PAUSE = timedelta(hours=12)
 PAUSES_MAX = 60
 HAND_OVERS_MAX = 300
+
+SERVED_WITHIN_MILLISECONDS = 5000
+CHILD_SECONDS_MAX = 20
 
 WELL, FAILED, DEFECT = 0, 10, 11
 KILLED = -signal.SIGKILL
@@ -382,9 +387,7 @@ class World:
         return code
 
     def _run_in_a_child(self, work: Work, step: Step, death: Death | None) -> int:
-        # A child goes on with the clients of this process, but never with their sockets.
-        aws.client("sqs").close()
-        connection.connection().client.close()
+        _be_alone()
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
@@ -433,6 +436,21 @@ class _Context:
         return FUNCTION_SECONDS * 1000
 
 
+def _be_alone() -> None:
+    """Close all sockets, and wait until no thread serves a request any more.
+
+    A child goes on with the clients of this process, but never with their sockets; and a lock
+    that another thread holds at the moment of the fork would stay locked in it for ever.
+    """
+    aws.client("sqs").close()
+    connection.connection().client.close()
+    for _ in range(SERVED_WITHIN_MILLISECONDS):
+        if not any("process_request_thread" in t.name for t in threading.enumerate()):
+            return
+        time.sleep(0.001)
+    raise AssertionError("a server is still busy")
+
+
 def _tables() -> dict[str, Any]:
     tables: dict[str, Any] = dynamodb_backends[ACCOUNT][REGION].tables
     return tables
@@ -448,6 +466,7 @@ def _outcome(work: Work, wiring: Wiring) -> int:
 def _live(work: Work, world: World, death: Death | None, writing: int) -> int:
     """The life of a child process: it tells each side effect before it happens."""
     gc.disable()
+    signal.alarm(CHILD_SECONDS_MAX)  # one that hangs ends, and is a defect
     witness = Witness()
     seen = 0
 

@@ -389,6 +389,62 @@ def test_a_payment_that_could_not_be_queued_is_accepted_and_the_sweeper_queues_i
     assert stored(wiring).status is Status.COMPLETED
 
 
+# --- payments that we start --------------------------------------------------------------------
+
+
+def test_a_payment_that_we_start_is_stored_as_pending_and_not_queued(
+    company: Company, wiring: Wiring, cloud: Cloud, clock: FixedClock, diary: Diary
+) -> None:
+    customer_id = company.customer(company.meter())
+    started = wiring.accept.start(claim(METER, 500, paid_at=clock.now() - timedelta(days=1)))
+    assert started == stored(wiring)
+    assert isinstance(started, Payment)
+    assert (started.status, started.customer_id) == (Status.PENDING, customer_id)
+    assert started.moment == started.received_at == clock.now(), "nothing was paid before"
+    assert cloud.take("payments") == []
+    assert diary.counted("Started") == 1
+    assert wiring.settings_store.money_is_fixed()
+
+
+@pytest.mark.parametrize(
+    ("told", "refusal"),
+    [
+        (WRONG_REFERENCE, Refusal.UNKNOWN_DEVICE),
+        (claim(METER, 1), Refusal.TOO_SMALL),
+        (claim(METER, 500, currency="UGX"), Refusal.WRONG_CURRENCY),
+        (claim(METER, 0), Refusal.INVALID_AMOUNT),
+    ],
+)
+def test_what_would_be_refused_is_not_started_and_not_stored(
+    company: Company, wiring: Wiring, diary: Diary, told: Claim, refusal: Refusal
+) -> None:
+    company.customer(company.meter())
+    assert wiring.accept.start(told) is refusal
+    assert wiring.payments.get(PAYMENT_ID) is None
+    assert diary.counted("Refused") == 1
+
+
+def test_a_reference_of_ours_is_used_once(
+    company: Company, wiring: Wiring, counter: Counter
+) -> None:
+    company.customer(company.meter())
+    before = wiring.accept.start(claim(METER, 500))
+    with pytest.raises(ReferenceConflict):
+        wiring.accept.start(claim(METER, 500))
+    assert stored(wiring) == before
+
+
+@pytest.mark.parametrize("error", [TryAgain(), OutcomeUnknown()])
+def test_what_could_not_be_stored_is_not_started(
+    company: Company, wiring: Wiring, process: Processes, diary: Diary, error: Exception
+) -> None:
+    company.customer(company.meter())
+    broken = process(payments=Interrupted(wiring.payments, create=[error]))
+    with pytest.raises(type(error)):
+        broken.accept.start(claim(METER, 500))
+    assert diary.counted("Started") == 0
+
+
 # --- quotes ---------------------------------------------------------------------------------
 
 

@@ -6,17 +6,19 @@ reference customer: one meter, one SHS, one TV.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
 from chalicelib.domain.payment import Status
 from chalicelib.wiring import Wiring
-from tests.integration.company import METER, SHS, TODAY, Company, claim, plan
+from tests.integration.company import METER, SHS, TODAY, Company, FixedClock, claim, plan
 from tests.integration.conftest import Cloud
 from tests.integration.services.conftest import Counter
 from tests.integration.store.item_sizes import item_size
 from tests.integration.store.ledger_of_requests import LedgerOfRequests
+from tests.integration.vendor import FakeAngaza, FakeCalinSmart, FakeSparkMeter, FakeVendor
 
 ITEM_BYTES_MAX = 1024
 
@@ -104,3 +106,85 @@ def test_the_reference_customers_items_fit_into_one_kilobyte_each(
     account = cloud.item("accounts", customer_id=customer_id)
     assert stored is not None and item_size(stored) <= ITEM_BYTES_MAX
     assert account is not None and item_size(account) <= ITEM_BYTES_MAX
+
+
+# --- the other ways of vending ------------------------------------------------------------------
+
+
+SMART, SPARK, SUN = "47002", "47003", "SHS9"
+UP_TO_THE_VEND = ["GetItem", "PutItem", "BatchGetItem", "TransactWriteItems"]
+LEASE, ANSWER = "UpdateItem", "PutItem"
+
+
+@pytest.fixture
+def others(
+    company: Company, cloud: Cloud, clock: FixedClock, ledger: LedgerOfRequests
+) -> Iterator[dict[str, FakeVendor]]:
+    """One customer for each of the other manufacturers, each with one device."""
+    company.customer(company.meter(SMART, manufacturer="calin_smart"))
+    company.customer(company.meter(SPARK, manufacturer="sparkmeter"), phone="+254700000002")
+    company.customer(
+        company.shs(SUN, plan_id="p-9", manufacturer="angaza"),
+        plans=(plan("p-9", 7000, serial_number=SUN),),
+        phone="+254700000003",
+    )
+    with FakeCalinSmart(clock.now) as smart, FakeSparkMeter() as spark, FakeAngaza() as angaza:
+        fakes: dict[str, FakeVendor] = {SMART: smart, SPARK: spark, SUN: angaza}
+        for fake in fakes.values():
+            fake.put_secrets(cloud)
+        yield fakes
+
+
+def vended(
+    counter: Counter, others: dict[str, FakeVendor], ledger: LedgerOfRequests, serial_number: str
+) -> tuple[list[str], int]:
+    """What one payment of a warm process takes, from its acceptance to its last vend."""
+    counter.pay(claim(serial_number, 700, "WARM"))
+    ledger.clear()
+    counter.wiring.accept.accept(claim(serial_number, 700), money_moved=True)
+    counter.settle_all()
+    counter.vend_all()
+    operations, units = ledger.operations, ledger.write_units
+    payment = counter.now("mpesa_ke.600966-T1")
+    assert payment.status is Status.COMPLETED and len(payment.tokens) == 1
+    assert operations[:4] == UP_TO_THE_VEND
+    return operations[4:], units
+
+
+def test_a_top_up_at_sparkmeter_reads_its_device_too_7_requests_and_10_write_units(
+    counter: Counter, others: dict[str, FakeVendor], ledger: LedgerOfRequests
+) -> None:
+    operations, units = vended(counter, others, ledger, SPARK)
+    assert operations == [LEASE, "GetItem", ANSWER]
+    assert units == 10
+
+
+def test_a_vend_of_angaza_reads_its_account_before_and_after_8_requests_and_10_write_units(
+    counter: Counter, others: dict[str, FakeVendor], ledger: LedgerOfRequests
+) -> None:
+    operations, units = vended(counter, others, ledger, SUN)
+    assert operations == [LEASE, "GetItem", "GetItem", ANSWER]
+    assert units == 10
+
+
+def test_a_vend_of_calin_smart_takes_its_device_and_gives_it_free_9_requests_and_12_write_units(
+    counter: Counter, others: dict[str, FakeVendor], ledger: LedgerOfRequests
+) -> None:
+    operations, units = vended(counter, others, ledger, SMART)
+    assert operations == ["GetItem", "PutItem", LEASE, ANSWER, "DeleteItem"]
+    assert units == 12
+
+
+def test_a_process_that_has_not_vended_for_five_seconds_reads_the_circuit_once(
+    counter: Counter, others: dict[str, FakeVendor], ledger: LedgerOfRequests, clock: FixedClock
+) -> None:
+    counter.pay(claim(SPARK, 700, "WARM"))
+    counter.accept(SPARK, 700, "T1")
+    counter.accept(SPARK, 700, "T2")
+    counter.settle_all()
+    clock.move(timedelta(seconds=5))
+    ledger.clear()
+    counter.vend_all()
+    circuit, *vends = ledger.requests
+    assert circuit.tables == ("test-circuits",)
+    assert [request.operation for request in vends] == [LEASE, "GetItem", ANSWER] * 2

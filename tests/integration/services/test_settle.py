@@ -47,6 +47,12 @@ from tests.integration.services.conftest import (
     Processes,
     differences,
 )
+from tests.integration.services.fake_provider import (
+    CHANNEL,
+    ON_CHANNEL,
+    FakeProvider,
+    FakeProviders,
+)
 from tests.integration.services.interruptions import Interrupted, Lost
 from tests.integration.vendor import FakeCalin
 
@@ -364,6 +370,81 @@ def test_of_two_workers_that_hold_a_payment_one_does(
     settled_by(process(payments=meanwhile), message)
     assert counter.now(PAYMENT_ID).status is Status.HELD
     assert [e.what for e in counter.now(PAYMENT_ID).events] == ["held"]
+
+
+# --- where money can go back, it waits for its time, not for a person ---------------------------
+
+
+def due_after(counter: Counter, serial_number: str) -> Payment:
+    """A payment through a provider that can give back, when it is settled."""
+    wiring = counter.wiring
+    wiring.accept.accept(claim(serial_number, 500, **ON_CHANNEL), money_moved=True)
+    settled_by(wiring, counter.only("payments"))
+    return counter.now(f"{CHANNEL}-T1")
+
+
+@pytest.fixture
+def refundable(wiring: Wiring) -> None:
+    """The provider of the channel can give money back."""
+    wiring.providers = FakeProviders(FakeProvider())
+
+
+def test_money_without_a_valid_device_is_due_to_go_back_where_it_can(
+    company: Company, counter: Counter, clock: FixedClock, diary: Diary, refundable: None
+) -> None:
+    payment = due_after(counter, "47999")
+    assert (payment.status, payment.reason) == (Status.REFUND_DUE, "unknown_device")
+    assert payment.refund_at == payment.check_at == clock.now() + timedelta(minutes=15)
+    assert (payment.settled_at, payment.lines, payment.refunds) == (None, (), ())
+    assert counter.delays("provider-calls") == [15 * 60]
+    assert diary.counted("RefundsDue") == 1
+
+
+def test_money_for_a_device_that_changed_hands_is_due_to_go_back_where_it_can(
+    company: Company, counter: Counter, refundable: None
+) -> None:
+    customer_id = company.customer(company.meter())
+    company.customer(company.meter("47002"), phone="+254700000002")
+    wiring = counter.wiring
+    wiring.accept.accept(claim(METER, 500, **ON_CHANNEL), money_moved=True)
+    moved_to(company, METER, "C2")
+    settled_by(wiring, counter.only("payments"))
+    payment = counter.now(f"{CHANNEL}-T1")
+    assert (payment.status, payment.reason) == (Status.REFUND_DUE, "device_moved")
+    assert [counter.account(c).version for c in (customer_id, "C2")] == [1, 1]
+    counter.send_all()
+    assert counter.told(payment.payment_id) == [UNUSABLE_MESSAGE]
+
+
+def test_where_no_time_is_left_to_a_person_the_refund_is_queued_at_once(
+    company: Company, counter: Counter, clock: FixedClock, refundable: None
+) -> None:
+    store = counter.wiring.settings_store
+    store.save(replace(store.get(), refund_after_minutes=0))
+    assert due_after(counter, "47999").refund_at == clock.now()
+    assert counter.delays("provider-calls") == [0]
+
+
+def test_a_settlement_that_is_repeated_puts_off_no_refund(
+    company: Company, counter: Counter, clock: FixedClock, refundable: None
+) -> None:
+    before = due_after(counter, "47999")
+    clock.move(timedelta(minutes=5))
+    counter.let_delays_pass()
+    counter.cloud.take("provider-calls")
+    counter.wiring.settle.settle(before.payment_id, None, "47999")
+    assert counter.now(before.payment_id) == before
+    assert counter.delays("provider-calls") == [10 * 60]
+
+
+def test_a_token_that_cannot_be_computed_waits_for_a_person_although_money_could_go_back(
+    company: Company, counter: Counter, refundable: None
+) -> None:
+    shs = plan("p-shs", 7000, serial_number=SHS)
+    record = replace(company.shs(plan_id="p-shs"), counter=None)
+    company.customer(record, plans=(shs,))
+    payment = due_after(counter, SHS)
+    assert (payment.status, payment.reason) == (Status.HELD, "no_counter")
 
 
 # --- messages that are older than a person's decision -----------------------------------------

@@ -11,14 +11,22 @@ from botocore.exceptions import ClientError
 from pynamodb.exceptions import GetError
 
 from chalicelib.domain.allocation import VendKind
-from chalicelib.domain.payment import Payment, Status, Token
-from chalicelib.services.ports import AlreadyThere, SettlementView, VersionConflict
+from chalicelib.domain.payment import Payment, Refund, RefundState, Status, Token
+from chalicelib.services.ports import (
+    AlreadyThere,
+    ConditionFailed,
+    OutcomeUnknown,
+    SettlementView,
+    TryAgain,
+    VersionConflict,
+)
 from chalicelib.store.accounts import DynamoAccounts
 from chalicelib.store.models import AccountRow, DeviceRow
 from chalicelib.store.payments import DynamoPayments
 from tests.integration.conftest import Cloud
 from tests.integration.store.examples import (
     CUSTOMER_ID,
+    NOW,
     SHS,
     account,
     completed,
@@ -26,7 +34,13 @@ from tests.integration.store.examples import (
     payment,
     vending,
 )
-from tests.integration.store.faults import answered, dynamodb_answers
+from tests.integration.store.faults import (
+    READ_TIMEOUT,
+    DoneBut,
+    answered,
+    cancelled,
+    dynamodb_answers,
+)
 from tests.integration.store.ledger_of_requests import LedgerOfRequests
 
 
@@ -170,3 +184,107 @@ def test_the_index_keys_follow_owner_and_next_check(payments: DynamoPayments, cl
     assert item["owner"] == {"S": f"serial#{SHS}"}
     assert item["open_shard"]["S"].startswith("open#")
     assert replace(payment("A"), customer_id=None) == payments.get(payment("A").payment_id)
+
+
+# --- a payment that we started is paid ------------------------------------------------------------
+
+GUARD_ID = "paystack-RCPT1"
+STARTED = payment(status=Status.PENDING)
+RECEIVED = replace(STARTED, status=Status.RECEIVED, receipt="RCPT1")
+
+
+def receive(payments: DynamoPayments, paid: Payment = RECEIVED) -> Payment:
+    return payments.receive(paid, (GUARD_ID, paid.payment_id))
+
+
+def guard(cloud: Cloud) -> str | None:
+    item = cloud.item("guards", guard_id=GUARD_ID)
+    return item["held_by"]["S"] if item else None
+
+
+def test_a_paid_payment_and_the_guard_on_its_receipt_are_written_in_one_transaction(
+    payments: DynamoPayments, cloud: Cloud, ledger: LedgerOfRequests
+) -> None:
+    payments.create(STARTED)
+    ledger.clear()
+    written = receive(payments)
+    assert written == replace(RECEIVED, revision=2)
+    assert payments.get(written.payment_id) == written
+    assert guard(cloud) == written.payment_id
+    assert ledger.operations == ["TransactWriteItems", "GetItem"]
+
+
+def test_a_receipt_that_is_known_is_told_and_nothing_is_written(
+    payments: DynamoPayments, cloud: Cloud
+) -> None:
+    other = payment("ANOTHER", status=Status.PENDING)
+    payments.create(STARTED)
+    payments.create(other)
+    receive(payments)
+    with pytest.raises(ConditionFailed) as caught:
+        receive(payments, replace(other, status=Status.RECEIVED, receipt="RCPT1"))
+    assert caught.value.what == "guard"
+    assert payments.get(other.payment_id) == other
+    assert guard(cloud) == STARTED.payment_id
+
+
+def test_a_payment_that_was_changed_since_is_not_received_and_leaves_no_guard(
+    payments: DynamoPayments, cloud: Cloud
+) -> None:
+    payments.create(STARTED)
+    changed = payments.save(replace(STARTED, sweeps=1))
+    with pytest.raises(VersionConflict):
+        receive(payments)
+    assert payments.get(STARTED.payment_id) == changed
+    assert guard(cloud) is None
+
+
+def test_the_same_receipt_for_the_same_payment_again_is_known_by_its_guard(
+    payments: DynamoPayments,
+) -> None:
+    payments.create(STARTED)
+    written = receive(payments)
+    with pytest.raises(ConditionFailed):
+        receive(payments)
+    assert payments.get(STARTED.payment_id) == written
+
+
+def test_a_receipt_whose_writing_was_not_confirmed_was_written_once(
+    payments: DynamoPayments, cloud: Cloud
+) -> None:
+    payments.create(STARTED)
+    with dynamodb_answers(DoneBut(READ_TIMEOUT)), pytest.raises(OutcomeUnknown):
+        receive(payments)
+    assert payments.get(STARTED.payment_id) == replace(RECEIVED, revision=2)
+    assert guard(cloud) == STARTED.payment_id
+
+
+def test_while_the_store_is_busy_neither_payment_nor_guard_is_written(
+    payments: DynamoPayments, cloud: Cloud
+) -> None:
+    payments.create(STARTED)
+    busy = [cancelled("TransactionConflict", "None")] * 50
+    with dynamodb_answers(*busy), pytest.raises(TryAgain):
+        receive(payments)
+    assert (payments.get(STARTED.payment_id), guard(cloud)) == (STARTED, None)
+
+
+# --- refunds --------------------------------------------------------------------------------------
+
+
+def test_refunds_are_read_as_they_were_stored(payments: DynamoPayments) -> None:
+    bare = Refund(1, 30_000, RefundState.VOID)
+    full = Refund(
+        2,
+        20_000,
+        RefundState.UNCERTAIN,
+        attempts=3,
+        lease_until=NOW,
+        retry_at=NOW,
+        called_at=NOW,
+        looks=4,
+        reference="R1",
+    )
+    stored = payment(status=Status.REFUND_DUE, refunds=(bare, full), refund_at=NOW, receipt="RCPT1")
+    payments.create(stored)
+    assert payments.get(stored.payment_id) == stored

@@ -257,6 +257,74 @@ def test_tokens_share_their_lines_money_also_where_the_carry_paid_most_of_it() -
     assert [intent.money_minor for intent in allocation.intents] == [kes(100), 0, 0]
 
 
+# --- manufacturers that take money ----------------------------------------------------------------
+
+MONEY = VendRules(Fraction(1, 1000), money_step_minor=1)
+WHOLE_SHILLINGS = VendRules(Fraction(1, 1000), money_step_minor=100)
+
+
+def carried(allocation: Allocation) -> Fraction:
+    return allocation.account.devices[0].carry_minor
+
+
+def test_a_manufacturer_that_takes_money_gets_all_of_it_and_kwh_are_for_people_to_read() -> None:
+    allocation = pay(account(meter()), METER, 1000, tariffs=tariff(300), vend_rules=MONEY)
+    assert lines_of(allocation) == "energy 1000"
+    (intent,) = allocation.intents
+    assert (intent.cost_minor, intent.money_minor) == (kes(1000), kes(1000))
+    assert intent.units == Fraction(3333, 1000)
+    assert carried(allocation) == 0
+
+
+def test_the_debts_come_first_there_too() -> None:
+    payer = account(tv(YESTERDAY), meter(since=local(TODAY - days(7))))
+    allocation = pay(payer, METER, 1000, tariffs=tariff(300, fee=150), vend_rules=MONEY)
+    assert lines_of(allocation) == "appliance 300, access_rate 150, energy 550"
+    assert [x.cost_minor for x in allocation.intents] == [kes(550)]
+
+
+def test_only_what_the_manufacturer_accepts_is_sent_and_the_rest_is_carried() -> None:
+    first = pay(account(meter()), METER, "999.40", vend_rules=WHOLE_SHILLINGS)
+    assert [x.cost_minor for x in first.intents] == [kes(999)]
+    assert carried(first) == 40
+    second = pay(first.account, METER, "0.60", vend_rules=WHOLE_SHILLINGS)
+    assert [x.cost_minor for x in second.intents] == [kes(1)]
+    assert carried(second) == 0
+
+
+def test_a_part_of_a_minor_unit_that_was_carried_stays_carried_until_it_is_a_whole_one() -> None:
+    payer = account(meter(carry_minor=Fraction(1, 3)))
+    first = pay(payer, METER, 10, vend_rules=MONEY)
+    assert [x.cost_minor for x in first.intents] == [kes(10)]
+    assert carried(first) == Fraction(1, 3)
+    almost = account(meter(carry_minor=Fraction(5, 3)))
+    second = pay(almost, METER, 10, vend_rules=MONEY)
+    assert [(x.cost_minor, x.money_minor) for x in second.intents] == [(kes(10) + 1, kes(10))]
+    assert carried(second) == Fraction(2, 3)
+
+
+def test_below_the_minimum_purchase_no_money_is_sent() -> None:
+    under = tariff(minimum=200)
+    first = pay(account(meter()), METER, 199, tariffs=under, vend_rules=MONEY)
+    assert (first.intents, carried(first)) == ((), kes(199))
+    second = pay(first.account, METER, 1, tariffs=under, vend_rules=MONEY)
+    assert [x.cost_minor for x in second.intents] == [kes(200)]
+
+
+def test_money_that_is_not_worth_the_smallest_step_is_not_sent() -> None:
+    """Else somebody would be told of a top-up of 0 kWh."""
+    allocation = pay(account(meter()), METER, "0.05", tariffs=tariff(100), vend_rules=MONEY)
+    assert (allocation.intents, carried(allocation)) == ((), 5)
+    enough = pay(allocation.account, METER, "0.05", tariffs=tariff(100), vend_rules=MONEY)
+    assert [(x.units, x.cost_minor) for x in enough.intents] == [(Fraction(1, 1000), 10)]
+
+
+def test_money_is_never_split_over_several_top_ups() -> None:
+    rules = VendRules(Fraction(1, 1000), Fraction(2), money_step_minor=1)
+    allocation = pay(account(meter()), METER, 5000, vend_rules=rules)
+    assert [x.cost_minor for x in allocation.intents] == [kes(5000)]
+
+
 # --- time ----------------------------------------------------------------------------------------
 
 

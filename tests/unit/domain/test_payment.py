@@ -224,6 +224,89 @@ def test_trying_a_void_vend_again_makes_a_new_one_of_the_same_intent() -> None:
     assert payment.status is Status.VENDING
 
 
+def test_a_vend_that_a_search_proves_absent_leaves_nothing_to_do_about_itself() -> None:
+    """The void one is done with; only the new one is taken up, or the payment would never end."""
+    payment = vend_uncertain(with_vends(vend(attempts=1)), 1, "?", LATER, retry_at=LATER)
+    payment = vend_again(payment, 1, LATER)
+    old, new = payment.vends
+    assert (old.state, old.retry_at, old.closed) == (VendState.VOID, None, True)
+    assert unfinished(payment.vends) == (new,)
+    assert vend_done(payment, 2, "2", LATER).status is Status.COMPLETED
+
+
+def test_a_new_vend_knows_nothing_of_the_one_in_whose_place_it_is() -> None:
+    before = vend(
+        state=VendState.UNCERTAIN,
+        attempts=3,
+        called_at=NOW,
+        looks=4,
+        reference="tr-1",
+        in_doubt=True,
+    )
+    fresh = vend_again(with_vends(before), 1, LATER).vend(2)
+    assert fresh == vend(2)
+
+
+def test_an_uncertain_vend_that_is_worked_on_does_not_hold_the_payment() -> None:
+    payment = vend_uncertain(with_vends(vend()), 1, "time-out", LATER, retry_at=LATER)
+    assert (payment.status, payment.reason) == (Status.VENDING, None)
+    assert unfinished(payment.vends) == payment.vends
+    assert messages_due(payment) == ()
+
+
+def test_becoming_uncertain_and_being_given_up_are_news_and_fruitless_looks_are_not() -> None:
+    payment = with_vends(vend())
+    for reason in ("time-out", "not found yet", "not found yet"):
+        payment = vend_uncertain(payment, 1, reason, LATER, retry_at=LATER)
+    assert [(e.what, e.reason) for e in payment.events] == [("vend_uncertain", "time-out")]
+    payment = vend_uncertain(payment, 1, "not found yet", LATER)
+    assert [(e.what, e.reason) for e in payment.events][1:] == [
+        ("vend_uncertain", "not found yet"),
+        ("held", "vend_uncertain"),
+    ]
+
+
+def test_looks_are_counted_from_when_it_became_uncertain() -> None:
+    payment = vend_uncertain(with_vends(vend(looks=7)), 1, "?", LATER, retry_at=LATER)
+    assert payment.vend(1).looks == 0
+    for looks in (1, 2):
+        payment = vend_uncertain(payment, 1, "?", LATER, retry_at=LATER)
+        assert payment.vend(1).looks == looks
+
+
+def test_what_the_manufacturer_calls_the_sale_is_kept_until_it_says_otherwise() -> None:
+    payment = vend_uncertain(with_vends(vend()), 1, "?", LATER, reference="tr-1")
+    payment = vend_uncertain(payment, 1, "?", LATER)
+    assert payment.vend(1).reference == "tr-1"
+    assert vend_done(payment, 1, None, LATER).vend(1).reference == "tr-1"
+    assert vend_done(payment, 1, None, LATER, reference="tr-2").vend(1).reference == "tr-2"
+
+
+def test_a_vend_stays_in_doubt_until_it_is_done_or_refused() -> None:
+    doubtful = vend_uncertain(with_vends(vend()), 1, "?", LATER, retry_at=LATER)
+    assert doubtful.vend(1).in_doubt
+    assert not vend_done(doubtful, 1, "1", LATER).vend(1).in_doubt
+    assert not vend_refused(doubtful, 1, "reversed", LATER).vend(1).in_doubt
+    assert not vend_refused(with_vends(vend()), 1, "no such meter", LATER).vend(1).in_doubt
+
+
+def test_a_done_vend_keeps_nothing_of_the_calls_that_led_to_it() -> None:
+    called = vend(
+        state=VendState.UNCERTAIN, attempts=2, called_at=NOW, looks=3, retry_at=LATER, in_doubt=True
+    )
+    done = vend_done(with_vends(called), 1, "1", LATER).vend(1)
+    assert done == vend(state=VendState.DONE, attempts=2)
+
+
+def test_what_the_manufacturer_says_it_gave_counts_and_else_what_was_asked_for() -> None:
+    said = vend_done(with_vends(vend()), 1, None, LATER, units=Fraction(49, 10))
+    assert (said.vend(1).units, said.tokens[0].units) == (Fraction(49, 10), Fraction(49, 10))
+    unsaid = vend_done(with_vends(vend()), 1, None, LATER)
+    assert (unsaid.vend(1).units, unsaid.tokens[0].units) == (Fraction(5), Fraction(5))
+    nothing = vend_done(with_vends(vend()), 1, None, LATER, units=Fraction(0))
+    assert nothing.vend(1).units == 0
+
+
 def test_holding_twice_for_one_reason_is_one_event() -> None:
     payment = held(held(received(), "unknown_device", NOW), "unknown_device", LATER)
     assert [e.what for e in payment.events] == ["held"]

@@ -263,6 +263,50 @@ def well_split(allocation: Allocation, limits: VendRules) -> None:
     assert ends == sorted(ends)
 
 
+# --- manufacturers that take money ---------------------------------------------------------------
+
+
+@THOROUGH
+@given(
+    accounts(),
+    st.tuples(tariff_histories(1), tariff_histories(2)),
+    RULES,
+    st.lists(st.tuples(st.integers(1, 400), moments()), min_size=1, max_size=4),
+    st.sampled_from([1, 5, 100]),
+)
+def test_of_money_that_is_sent_as_money_nothing_is_lost_and_none_is_held_back_without_need(
+    before: Account,
+    both: tuple[Tariff, Tariff],
+    rules: Rules,
+    payments: list[tuple[int, datetime]],
+    money_step: int,
+) -> None:
+    """By counting coins: what came for energy is what was sent and what is carried."""
+    tariffs = {tariff.tariff_id: tariff for tariff in both}
+    step = Fraction(1, 1000)
+    limits = VendRules(step, money_step_minor=money_step)
+    real, postings = before, opening(before)
+    for amount, moment in payments:
+        had = carry_of(real)
+        allocation = allocate(real, "M1", amount, moment, tariffs, rules, limits)
+        came = sum(x.amount_minor for x in allocation.lines if x.kind is LineKind.ENERGY)
+        sent = [x for x in allocation.intents if x.kind is VendKind.ENERGY]
+        real = allocation.account
+        assert had + came == carry_of(real) + sum(x.cost_minor for x in sent)
+        assert len(sent) <= 1
+        for intent in sent:
+            assert intent.cost_minor.denominator == 1 and intent.cost_minor % money_step == 0
+            assert intent.units is not None and intent.units >= step
+            assert intent.money_minor == came
+            assert 0 <= carry_of(real) < money_step
+        postings.append(posting(real.version, allocation, amount))
+    assert check_books(real, postings) == []
+
+
+def carry_of(real: Account) -> Fraction:
+    return next(d.carry_minor for d in real.devices if d.serial_number == "M1")
+
+
 # --- two payments or one -------------------------------------------------------------------------
 
 

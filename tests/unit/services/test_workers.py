@@ -34,6 +34,7 @@ class Parts:
         self.settle = SimpleNamespace(settle=self._work)
         self.vend = SimpleNamespace(vend=self._work)
         self.notify = SimpleNamespace(send=self._work)
+        self.ask_provider = SimpleNamespace(work=self._work)
         self.sweep = SimpleNamespace(sweep=lambda: self._work("sweep"))
         self.clock = SimpleNamespace(now=lambda: NOW)
         self.journal = SimpleNamespace(event=self._event)
@@ -218,6 +219,27 @@ def test_an_sms_is_handed_on_with_its_number_and_customer() -> None:
     body = {"payment_id": "a", "number": 90, "customer_id": None}
     workers.send_messages(event(record("m", body)), parts)  # type: ignore[arg-type]
     assert parts.done == [("a", 90, None)]
+
+
+def test_a_question_to_a_provider_is_told_by_when_the_function_must_have_ended() -> None:
+    parts = Parts()
+    answer = workers.call_provider(event(record("m", {"payment_id": "a"})), parts)  # type: ignore[arg-type]
+    assert failures(answer) == []
+    assert parts.done == [("a", NOW + timedelta(seconds=45.5))]
+
+
+def test_a_question_to_a_provider_that_failed_comes_back_alone() -> None:
+    parts = Parts({"b": TryAgain()})
+    batch = event(*(record(name, {"payment_id": name}) for name in ("a", "b", "c")))
+    assert failures(workers.call_provider(batch, parts)) == ["b"]  # type: ignore[arg-type]
+    assert parts.worked_on == ["a", "b", "c"]
+    assert parts.said == [("message_failed_to_work", {"error": "try_again"})]
+
+
+def test_a_question_about_no_payment_ends_as_a_dead_letter() -> None:
+    parts = Parts()
+    assert failures(workers.call_provider(event(record("m", {})), parts)) == ["m"]  # type: ignore[arg-type]
+    assert parts.done == []
 
 
 def test_a_sweep_that_fails_fails_the_function() -> None:

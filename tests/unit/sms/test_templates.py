@@ -243,6 +243,21 @@ def test_amounts_follow_the_companys_currency():
     assert "UGX 30000: TV 30000." in compose(bought, RECEIPT, ASHA, ugx, "en")
 
 
+# --- money that went back -----------------------------------------------------------------------
+
+
+def test_each_refund_tells_its_own_part():
+    parts = (Refund(1, 200_00, RefundState.DONE), Refund(2, 300_00, RefundState.DONE))
+    given_back = payment(status=Status.REFUNDED, refunds=parts)
+    assert text(given_back, REFUND_MESSAGES + 1).startswith("We have returned KES 200.00,")
+    assert text(given_back, REFUND_MESSAGES + 2).startswith("We have returned KES 300.00,")
+
+
+def test_a_refund_that_is_not_there_has_no_sms():
+    with pytest.raises(KeyError):
+        text(REFUNDED, REFUND_MESSAGES + 2)
+
+
 # --- several tokens -------------------------------------------------------------------------------
 
 
@@ -351,6 +366,9 @@ def test_every_sms_that_a_payment_calls_for_can_be_written(code: str):
         held_after_one,
         payment(status=Status.HELD, customer_id=None, payer_phone=ASHA.phone),
         payment(status=Status.REFUSED, reason="too_small"),
+        payment(status=Status.REFUND_DUE, reason="unknown_device"),
+        REFUNDED,
+        replace(ENTRY, status=Status.HELD),
     ):
         assert messages_due(of)
         for number in messages_due(of):
