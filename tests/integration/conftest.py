@@ -20,11 +20,15 @@ from moto.dynamodb.models import dynamodb_backends
 
 from chalicelib.runtime import aws
 from chalicelib.store import connection
+from tests.integration import quick_moto
 from tests.integration.store.ledger_of_requests import LedgerOfRequests
 
 TABLES = Path(__file__).parents[2] / "infra" / "tables.yaml"
 STACK = "test"
 _QUEUES = ("payments", "vends", "messages", "provider-calls")
+
+
+quick_moto.quicken()
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,9 @@ def test_a_payment_with_a_remote_vend_takes_six_requests_and_ten_units(
     payments.create(payment())
     payments.view_for_settlement(payment().payment_id, CUSTOMER_ID, SHS)
     payments.settle(vending(), account(version=38), ())
-    leased = payments.lease(payment().payment_id, 1, 1, NOW + timedelta(seconds=30))
+    leased = payments.lease(
+        payment().payment_id, 1, 1, called_at=NOW, lease_until=NOW + timedelta(seconds=30)
+    )
     assert leased
     done = replace(leased.vend(1), state=VendState.DONE, lease_until=None)
     token = Token(1, done.serial_number, done.kind, done.units, "1234 5678 9012 3456 7890")
