@@ -145,13 +145,23 @@ class Collect:
             TryAgain, OutcomeUnknown: what it said could not be stored: ask again.
         """
         told = self._told_by(self._providers.get(payment.channel), payment)
+        reason = "not_paid"
         if isinstance(told, Paid):
             try:
                 self.paid(payment.payment_id, told)
+                return
             except ReferenceConflict:
-                return  # noted on the payment: a person must look
-        elif told is None and self._clock.now() >= payment.received_at + EXPIRES_AFTER:
-            self.not_started(payment, "not_paid")
+                reason = "paid_otherwise"  # noted on the payment, with an alarm: see operations
+        elif told is not None:
+            return
+        if self._clock.now() >= payment.received_at + EXPIRES_AFTER:
+            self._expire(payment.payment_id, reason)
+
+    def _expire(self, payment_id: str, reason: str) -> None:
+        """End it, as it stands now: a conflict may just have been noted on it."""
+        payment = self._payments.get(payment_id)
+        if payment is not None and payment.status is Status.PENDING:
+            self.not_started(payment, reason)
 
     def _told_by(self, provider: Provider | None, payment: Payment) -> Paid | str | None:
         """What was paid, ``None`` where nothing was; a text where it cannot be told."""

@@ -1,4 +1,4 @@
-"""The small company of the demo: its places, a tariff and three customers, registered over HTTP.
+"""The small company of the demo: its places, a tariff and six customers, registered over HTTP.
 
 Every showing makes customers of its own, so that it can be repeated on a cloud that stays up.
 """
@@ -9,6 +9,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from infra.local.client import Answer, Cloud, now
@@ -25,14 +26,25 @@ def _serial(kind: str) -> str:
     return f"{kind}{secrets.randbelow(10**6):06}"
 
 
+def _meter() -> str:
+    return f"47{secrets.randbelow(10**9):09}"
+
+
 @dataclass
 class Company:
-    """The company: its devices, and its customers by their first name."""
+    """The company: its devices, and its customers by their first name.
+
+    ``smart_meter_name`` is what SparkMeter calls the customer of the smart meter.
+    """
 
     cloud: Cloud
-    meter: str = field(default_factory=lambda: f"47{secrets.randbelow(10**9):09}")
+    meter: str = field(default_factory=_meter)
     home: SimulatedDevice = field(default_factory=lambda: SimulatedDevice(_serial("SHS")))
     bike: SimulatedDevice = field(default_factory=lambda: SimulatedDevice(_serial("BIKE")))
+    smart_meter: str = field(default_factory=_meter)
+    smart_meter_name: str = field(default_factory=lambda: str(uuid4()))
+    remote_home: str = field(default_factory=lambda: _serial("ANG"))
+    broken_meter: str = field(default_factory=_meter)
     customer_ids: dict[str, str] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     """What lines refer to (plan ids, serial numbers), in words."""
@@ -59,9 +71,13 @@ def found(cloud: Cloud) -> Company:
     grid = _site(cloud, "/mini-grids", {"name": "Mbita", "cluster_id": cluster})
     kaugege = _site(cloud, "/villages", {"name": "Kaugege", "mini_grid_id": grid})
     rusinga = _site(cloud, "/villages", {"name": "Rusinga", "mini_grid_id": grid})
-    _register_asha(company, kaugege, _tariff(cloud))
+    tariff_id = _tariff(cloud)
+    _register_asha(company, kaugege, tariff_id)
     _register_baraka(company, rusinga)
     _register_neema(company, rusinga)
+    _register_wanjiru(company, rusinga, tariff_id)
+    _register_juma(company, rusinga)
+    _register_zawadi(company, kaugege, tariff_id)
     return company
 
 
@@ -129,7 +145,7 @@ def _register_baraka(company: Company, village_id: int) -> None:
     """A solar home system, nearly paid off: it moved in from another system."""
     person = _person("Baraka", "Otieno", village_id)
     terms = {"already_paid": "5915.00", "first_due": day(4 - 8 * 7)}
-    _register_on_plan(company, person, company.home, "openpaygo", terms)
+    _register_on_plan(company, person, _openpaygo(company.home, "openpaygo"), terms)
     company.names[company.home.serial_number] = "the solar home system"
 
 
@@ -137,26 +153,59 @@ def _register_neema(company: Company, village_id: int) -> None:
     """An e-bike with two instalments overdue and the third due in four days."""
     person = _person("Neema", "Akinyi", village_id)
     terms = {"first_due": day(4 - 2 * 7)}
-    _register_on_plan(company, person, company.bike, "openpaygo_ebike", terms)
+    _register_on_plan(company, person, _openpaygo(company.bike, "openpaygo_ebike"), terms)
     company.names[company.bike.serial_number] = "the e-bike"
 
 
-def _register_on_plan(
-    company: Company,
-    person: dict[str, Any],
-    device: SimulatedDevice,
-    manufacturer: str,
-    terms: dict[str, Any],
-) -> None:
-    """A device that is paid off at 700 a week, ten times."""
-    fields = {
+def _register_wanjiru(company: Company, village_id: int, tariff_id: int) -> None:
+    """A smart meter of SparkMeter, registered today: nothing is owed."""
+    device = {
+        "serial_number": company.smart_meter,
+        "manufacturer": "sparkmeter",
+        "tariff_id": tariff_id,
+        "technical": {"customer_id": company.smart_meter_name},
+    }
+    person = _person("Wanjiru", "Kamau", village_id)
+    _registered(company, "field", {"customer": person, "device": device})
+    company.names[company.smart_meter] = "the smart meter"
+
+
+def _register_juma(company: Company, village_id: int) -> None:
+    """A solar home system of Angaza, nothing overdue."""
+    person = _person("Juma", "Odhiambo", village_id)
+    device = {"serial_number": company.remote_home, "manufacturer": "angaza"}
+    _register_on_plan(company, person, device, {"first_due": day(4)})
+    company.names[company.remote_home] = "the solar home system"
+
+
+def _register_zawadi(company: Company, village_id: int, tariff_id: int) -> None:
+    """A meter that the company will take back."""
+    device = {
+        "serial_number": company.broken_meter,
+        "manufacturer": "calin",
+        "tariff_id": tariff_id,
+    }
+    person = _person("Zawadi", "Njeri", village_id)
+    _registered(company, "field", {"customer": person, "device": device})
+
+
+def _openpaygo(device: SimulatedDevice, manufacturer: str) -> dict[str, Any]:
+    return {
         "serial_number": device.serial_number,
         "manufacturer": manufacturer,
         "technical": device.technical,
-        "plan": {"total": "7000.00", "instalments": 10, "every": "week", **terms},
     }
+
+
+def _register_on_plan(
+    company: Company, person: dict[str, Any], device: dict[str, Any], terms: dict[str, Any]
+) -> None:
+    """A device that is paid off at 700 a week, ten times."""
+    plan = {"total": "7000.00", "instalments": 10, "every": "week", **terms}
     _registered(
-        company, "office", {"customer": person, "device": fields, "registered_on": day(-60)}
+        company,
+        "office",
+        {"customer": person, "device": {**device, "plan": plan}, "registered_on": day(-60)},
     )
 
 

@@ -215,11 +215,8 @@ def test_an_unlock_that_the_vendor_turns_down_is_held_for_a_person(
 
 def test_an_appliance_has_nothing_to_unlock(cloud: Cloud, company: Company) -> None:
     household = company.meter()
-    household.plan_id = company.tv(household.customer_id, first_due=day(3))["plan_id"]
-    cash = cloud.staff("office").post(
-        "/payments/cash", {"plan_id": household.plan_id, "amount": "100.00"}, key=unique("cash-")
-    )
-    cloud.wait_for_payment(cash.body["payment_id"], {"completed"})
+    household.plan_id = company.tv(household.customer_id)["plan_id"]
+    company.pay_for("100", household)  # of the 300 that are overdue
     assert change(cloud, household, total="100.00").body["state"] == "paid"
     operations = cloud.staff("operations")
     answer = operations.get(f"/payments/{payment_of_entry(cloud, household)}")

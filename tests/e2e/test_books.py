@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from infra.local.audit import Audit, audit
 from infra.local.client import Cloud
 from tests.e2e.company import Company, unique
+from tests.e2e.tables import credit_slipped_in
 
 
 def test_payments_of_one_customer_at_once_are_all_settled_one_after_the_other(
@@ -32,23 +33,6 @@ def test_payments_of_one_customer_at_once_are_all_settled_one_after_the_other(
     assert len(set(tokens)) == len(references)
     days = sum(int(token["units"]) for payment in payments for token in payment["tokens"])
     assert days == 8  # 8 times 100 of 700 for a week
-
-
-@contextmanager
-def credit_slipped_in(cloud: Cloud, customer_id: str) -> Iterator[None]:
-    """A hundredth of a shilling that nobody paid, written into the table by hand."""
-    _add_to_credit(cloud, customer_id, 1)
-    yield
-    _add_to_credit(cloud, customer_id, -1)
-
-
-def _add_to_credit(cloud: Cloud, customer_id: str, minor: int) -> None:
-    cloud.aws("dynamodb").update_item(
-        TableName=cloud.stack["tables"]["accounts"],
-        Key={"customer_id": {"S": customer_id}},
-        UpdateExpression="ADD credit_minor :minor",
-        ExpressionAttributeValues={":minor": {"N": str(minor)}},
-    )
 
 
 @contextmanager

@@ -1,18 +1,14 @@
-"""The worlds of the simulation: one whose functions can be killed, one that is faster."""
+"""The world of the simulation."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 
-import boto3
 import pytest
 from moto import mock_aws
-from moto.server import ThreadedMotoServer
 
-from chalicelib.runtime import aws
 from tests.integration.company import FixedClock
-from tests.integration.conftest import Cloud, forget_clients, install, installed
+from tests.integration.conftest import forget_clients, installed
 from tests.simulation import effects
 from tests.simulation.outside import Outside
 from tests.simulation.tally import (  # noqa: F401 - hooks of pytest
@@ -47,35 +43,10 @@ def outside(clock: FixedClock, patched: pytest.MonkeyPatch) -> Iterator[Outside]
 
 
 @pytest.fixture(scope="module")
-def mortal_world(
-    outside: Outside, clock: FixedClock, patched: pytest.MonkeyPatch
-) -> Iterator[World]:
-    """A world whose functions run in processes of their own, on an emulator behind HTTP."""
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    patched.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    forget_clients()
-    clients = {name: boto3.client(name) for name in ("dynamodb", "sqs", "secretsmanager")}
-    cloud = Cloud(clients["dynamodb"], clients["sqs"], clients["secretsmanager"])
-    for name, url in install(cloud).items():
-        patched.setenv(name, url)
-    for client in clients.values():
-        client.close()
-    aws.client("sqs")  # made once, here: the children find it made
-    yield World(outside, clock, in_children=True)
-    server.stop()
-    forget_clients()
-
-
-@pytest.fixture(scope="module")
-def quick_world(
-    outside: Outside, clock: FixedClock, patched: pytest.MonkeyPatch
-) -> Iterator[World]:
-    """A world whose functions run in this process."""
+def world(outside: Outside, clock: FixedClock, patched: pytest.MonkeyPatch) -> Iterator[World]:
+    """A deployment with an empty company; the tables are made once."""
     with mock_aws():
         forget_clients()
         installed()
-        yield World(outside, clock, in_children=False)
+        yield World(outside, clock)
     forget_clients()

@@ -31,12 +31,13 @@ LONG_AGO = TODAY - timedelta(days=30)
 class Act:
     """Something that somebody outside does to us: they call one function.
 
-    ``first`` happens before, and outside of us. ``again`` tells whether the caller would call
-    again if there were no answer; some never do.
+    ``first`` happens before, and outside of us. ``then`` is how far the world lives on before the
+    next act.
     """
 
     work: Callable[[World], Work]
     first: Callable[[World], object] = lambda world: None
+    then: Callable[[World], object] = World.live_on
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def after(set_up: Callable[[World], object], *acts: Act) -> Callable[[World], ob
         for act in acts:
             act.first(world)
             world.run(act.work(world), 0)
-            world.live_on()
+            act.then(world)
 
     return later
 
@@ -140,11 +141,13 @@ def pay(serial_number: str, amount: int, transaction: str = "T1") -> Act:
     return Act(lambda world: lambda wiring: wiring.accept.accept(told, money_moved=True))
 
 
-def open_checkout(serial_number: str, amount: int) -> Act:
-    """A customer opens a checkout."""
+def open_checkout(
+    serial_number: str, amount: int, then: Callable[[World], object] = World.run_dry
+) -> Act:
+    """A customer opens a checkout, and does not wait long before they pay."""
     body = json.dumps({"serial_number": serial_number, "amount": f"{amount}.00"}).encode()
     request = ProviderRequest("POST", {}, {"content-type": "application/json"}, body, "127.0.0.1")
-    return Act(lambda world: lambda wiring: paystack.checkout(request, wiring.desk))
+    return Act(lambda world: lambda wiring: paystack.checkout(request, wiring.desk), then=then)
 
 
 def webhook(first: Callable[[World], object] = lambda world: world.outside.pay()) -> Act:
@@ -171,6 +174,9 @@ def by_a_person(do: Callable[[Wiring, Payment], object]) -> Act:
 
     return Act(work)
 
+
+PAID_UNTOLD = Act(lambda world: lambda wiring: None, lambda world: world.outside.pay())
+"""The payer pays, and the provider reports nothing."""
 
 GIVE_BACK = by_a_person(
     lambda wiring, payment: wiring.give_back.refund(payment.payment_id, actor=ACTOR, reason=REASON)
@@ -328,11 +334,19 @@ SCENARIOS = (
     Scenario(
         "a checkout that is paid, and nobody tells us",
         with_solar(),
-        [Act(open_checkout(SHS, 700).work), Act(lambda world: lambda wiring: None)],
+        [open_checkout(SHS, 700), PAID_UNTOLD],
+        (COMPLETED,),
+        ("expired not_paid",),
+    ),
+    Scenario(
+        "a checkout that is paid when it had expired",
+        with_solar(),
+        [open_checkout(SHS, 700, World.live_on), webhook()],
+        (COMPLETED,),
         ("expired not_paid",),
     ),
 )
-"""To be completed below: the ways of people."""
+"""Of customers, manufacturers and providers."""
 
 PEOPLE = (
     Scenario(
@@ -378,6 +392,7 @@ PEOPLE = (
         (COMPLETED,),
     ),
 )
+"""Of people who decide, and of money that goes back."""
 
 
 def ends_of(world: World) -> tuple[str, ...]:

@@ -14,10 +14,7 @@ CALLERS_COME_BACK = (NEVER, AT_ONCE, LATER)
 
 
 @pytest.mark.parametrize("scenario", (*SCENARIOS, *PEOPLE), ids=lambda scenario: scenario.name)
-def test_whoever_dies_wherever_nothing_is_lost_or_doubled(
-    mortal_world: World, scenario: Scenario
-) -> None:
-    world = mortal_world
+def test_whoever_dies_wherever_nothing_is_lost_or_doubled(world: World, scenario: Scenario) -> None:
     world.begin()
     scenario.set_up(world)
     world.steps = []
@@ -46,7 +43,7 @@ def play(world: World, scenario: Scenario, first: int = 0) -> None:
         world.act = number
         act.first(world)
         world.run(act.work(world), number)
-        world.live_on()
+        act.then(world)
 
 
 def deaths(step: Step) -> list[Death]:
@@ -69,7 +66,9 @@ def follow(
     world.doom(death)
     try:
         is_over = _die(world, scenario, step, comes_back)
-        if not is_over:
+        if is_over:
+            world.live_on()
+        else:
             play(world, scenario, step.act + 1)
     except NeverAtRest as never:
         return [*world.defects, f"never at rest: {never}"]
@@ -88,14 +87,13 @@ def _die(world: World, scenario: Scenario, step: Step, comes_back: str) -> bool:
     elif step.caller is None:
         world.sweep()
     else:
-        work = scenario.acts[step.caller].work
-        world.run(work(world), step.caller)
-        if comes_back == AT_ONCE:
-            world.run(work(world), step.caller)
+        work = scenario.acts[step.caller].work(world)
+        world.run(work, step.caller)
         if comes_back == LATER:
             world.live_on()
-            world.run(work(world), step.caller)
-    world.live_on()
+        if comes_back != NEVER:
+            world.run(work, step.caller)
+    scenario.acts[step.act].then(world)
     return isinstance(step.caller, int) and comes_back == NEVER
 
 

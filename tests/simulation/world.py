@@ -1,10 +1,11 @@
 """The deployment: functions, queues, tables and the clock. It can be brought back to a moment.
 
-Each function runs in a child process (or, where nobody is to die, in this one). What it has put
-into the queues is taken out at once and handed over when its delay is over by the world's own
-clock: as SQS does, a message whose function failed or died comes back when its visibility has
-run out, a group of the FIFO queue waits behind its first message, and what was queued under the
-same deduplication id within five minutes is not queued again.
+A function that is to die runs in a child process of its own, whose requests to AWS come to the
+emulator in this process by a pipe; the others run in this process. What a function has put into
+the queues is taken out at once and handed over when its delay is over by the world's own clock.
+As SQS does, a message whose function failed or died comes back when its visibility has run out,
+a group of the FIFO queue waits behind its first message, and what was queued under the same
+deduplication id within five minutes is not queued again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import base64
 import copy
 import gc
 import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -22,9 +24,13 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+from botocore.awsrequest import AWSPreparedRequest, HTTPHeaders
 from chalice.app import SQSEvent
+from moto.core.botocore_stubber import BotocoreStubber
+from moto.core.models import botocore_stubber
 from moto.dynamodb.models import dynamodb_backends
 from moto.sqs.models import sqs_backends
 
@@ -33,9 +39,7 @@ from chalicelib.domain.account import Account
 from chalicelib.domain.errors import MwangaError
 from chalicelib.domain.payment import FINAL, Payment, Status, messages_due, unfinished
 from chalicelib.domain.plan import Plan
-from chalicelib.runtime import aws
 from chalicelib.services.ports import Entry, Message, MessageState, SecretMissing
-from chalicelib.store import connection
 from chalicelib.store.connection import Table
 from chalicelib.store.models import AccountRow, EntryRow, MessageRow, PaymentRow
 from chalicelib.wiring import Wiring
@@ -166,7 +170,7 @@ class KeptSecrets:
 class World:
     """One deployment and what is around it."""
 
-    def __init__(self, outside: Outside, clock: FixedClock, *, in_children: bool) -> None:
+    def __init__(self, outside: Outside, clock: FixedClock) -> None:
         self.outside = outside
         self.clock = clock
         self.waiting: list[Waiting] = []
@@ -176,7 +180,6 @@ class World:
         self.act = 0
         self._queued: dict[str, datetime] = {}
         self._messages_taken = 0
-        self._in_children = in_children
         self._death: Death | None = None
         self._observer: Observer | None = None
         key = base64.b64encode(b"k" * 32).decode()
@@ -367,10 +370,10 @@ class World:
         step = Step(self.act, caller, self.remember())
         self.steps.append(step)
         death, self._death = self._death, None
-        if self._in_children:
-            code = self._run_in_a_child(work, step, death)
-        else:
+        if death is None:
             code = self._run_here(work, step)
+        else:
+            code = self._run_in_a_child(work, step, death)
         self.take_queued()
         return code
 
@@ -386,20 +389,20 @@ class World:
         self.defects += witness.defects
         return code
 
-    def _run_in_a_child(self, work: Work, step: Step, death: Death | None) -> int:
-        _be_alone()
-        reading, writing = os.pipe()
+    def _run_in_a_child(self, work: Work, step: Step, death: Death) -> int:
+        _wait_until_no_request_is_served()
+        ours, theirs = multiprocessing.Pipe()
         child = os.fork()
         if child == 0:
-            os._exit(_live(work, self, death, writing))
-        os.close(writing)
-        with os.fdopen(reading) as told:
-            lines = [line.rstrip("\n").split("\t") for line in told]
+            ours.close()
+            os._exit(_live(work, self, death, theirs))
+        theirs.close()
+        with ours:
+            _serve(ours, step)
         _, status = os.waitpid(child, 0)
         code = os.waitstatus_to_exitcode(status)
-        step.effects += [Effect(name, changes == "True") for name, changes in lines]
-        if code not in (WELL, FAILED, KILLED) or (code == KILLED) != (death is not None):
-            self.defects.append(f"{step.name} ended with {code}, to die {death}")
+        if code != KILLED:
+            self.defects.append(f"{step.name} was to die {death}, and ended with {code}")
         return code
 
     def take_queued(self) -> None:
@@ -436,19 +439,41 @@ class _Context:
         return FUNCTION_SECONDS * 1000
 
 
-def _be_alone() -> None:
-    """Close all sockets, and wait until no thread serves a request any more.
-
-    A child goes on with the clients of this process, but never with their sockets; and a lock
-    that another thread holds at the moment of the fork would stay locked in it for ever.
-    """
-    aws.client("sqs").close()
-    connection.connection().client.close()
+def _wait_until_no_request_is_served() -> None:
+    """A lock that another thread holds at the moment of a fork stays locked in the child."""
     for _ in range(SERVED_WITHIN_MILLISECONDS):
         if not any("process_request_thread" in t.name for t in threading.enumerate()):
             return
         time.sleep(0.001)
     raise AssertionError("a server is still busy")
+
+
+def _serve(pipe: Connection, step: Step) -> None:
+    """Answer a child's requests to AWS, and note its side effects, until it has ended."""
+    while True:
+        try:
+            told = pipe.recv()
+        except EOFError:
+            return
+        if isinstance(told, Effect):
+            step.effects.append(told)
+            continue
+        method, url, headers, body = told
+        request = AWSPreparedRequest(method, url, HTTPHeaders.from_dict(headers), body, False)
+        answered = botocore_stubber.process_request(request)
+        assert answered is not None
+        status, answer_headers, answer = answered
+        pipe.send((status, dict(answer_headers), answer))
+
+
+def _relayed(pipe: Connection) -> Callable[[BotocoreStubber, AWSPreparedRequest], Any]:
+    """What stands in a child in the place of the emulator: the way to the parent's."""
+
+    def process_request(stubber: BotocoreStubber, request: AWSPreparedRequest) -> Any:
+        pipe.send((request.method, request.url, dict(request.headers), request.body))
+        return pipe.recv()
+
+    return process_request
 
 
 def _tables() -> dict[str, Any]:
@@ -463,11 +488,11 @@ def _outcome(work: Work, wiring: Wiring) -> int:
         return FAILED
 
 
-def _live(work: Work, world: World, death: Death | None, writing: int) -> int:
+def _live(work: Work, world: World, death: Death, pipe: Connection) -> int:
     """The life of a child process: it tells each side effect before it happens."""
     gc.disable()
     signal.alarm(CHILD_SECONDS_MAX)  # one that hangs ends, and is a defect
-    witness = Witness()
+    BotocoreStubber.process_request = _relayed(pipe)  # type: ignore[method-assign]
     seen = 0
 
     def observer(effect: Effect, act: Act) -> Any:
@@ -475,18 +500,17 @@ def _live(work: Work, world: World, death: Death | None, writing: int) -> int:
         seen += 1
         if death == Death(seen, "before"):
             os.kill(os.getpid(), signal.SIGKILL)
-        os.write(writing, f"{effect.name}\t{effect.changes}\n".encode())
-        answer = act()
-        if death == Death(seen, "after"):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return answer
+        pipe.send(Effect(effect.name, effect.changes))
+        nth = seen
+        try:
+            return act()
+        finally:
+            if death == Death(nth, "after"):
+                os.kill(os.getpid(), signal.SIGKILL)
 
     effects.observe(observer)
     try:
-        code = _outcome(work, world.process(witness))
+        return _outcome(work, world.process())
     except BaseException:
         traceback.print_exc()
         return DEFECT
-    for defect in witness.defects:
-        print(defect, file=sys.stderr)
-    return DEFECT if witness.defects else code

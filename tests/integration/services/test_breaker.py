@@ -208,6 +208,17 @@ def test_a_failure_is_counted_although_others_write_at_the_same_time(
     assert wait(process()) == 30
 
 
+def test_processes_that_fail_in_turn_lose_none_of_their_failures(
+    wiring: Wiring, process: Processes
+) -> None:
+    """Each knows the circuit as it left it, and the other has written since."""
+    one, other = process(), process()
+    for _ in range(3):
+        fail(one, 1)
+        fail(other, 1)
+    assert wiring.circuits.get("calin").failures == 6
+
+
 def test_a_write_that_happened_unseen_is_not_taken_for_the_present_state(
     wiring: Wiring, process: Processes
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib.domain.payment import Status, VendState
 from chalicelib.services.ports import TryAgain
-from chalicelib.services.vend import BUSY_FOR, POSTPONED_SECONDS_MAX, POSTPONED_SECONDS_MIN
+from chalicelib.services.vend import POSTPONED_SECONDS_MAX, POSTPONED_SECONDS_MIN
 from chalicelib.wiring import Wiring
 from tests.integration.company import METER, Company, FixedClock
 from tests.integration.conftest import Cloud
@@ -114,18 +114,32 @@ def test_another_meter_does_not_wait(
 
 
 def test_the_longer_a_vend_has_waited_the_longer_it_waits_again_until_a_dead_hold_ends(
-    counter: Counter, wiring: Wiring, asha: str, smart: FakeCalinSmart, clock: FixedClock
+    counter: Counter,
+    two: tuple[dict[str, Any], dict[str, Any]],
+    smart: FakeCalinSmart,
+    clock: FixedClock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    message = settled(counter, METER, "T1")
-    now = clock.now()
-    assert wiring.busy_devices.take(METER, "of a worker that died", now, now + BUSY_FOR)
-    counter.vend(message)
+    """The worker of the first vend dies, and nobody ever hears of that vend again."""
+    crashing(counter, two[0], monkeypatch)
+    counter.vend(two[1])
     waits = come_back_to_the_end(counter, clock)
     assert waits == sorted(waits)
     assert (waits[0], waits[-1]) == (POSTPONED_SECONDS_MIN, POSTPONED_SECONDS_MAX)
     assert 3600 < sum(waits) <= 3600 + POSTPONED_SECONDS_MAX
     assert len(smart.requests) == 1
-    assert counter.now(FIRST).status is Status.COMPLETED
+    assert counter.now(SECOND).status is Status.COMPLETED
+
+
+def crashing(counter: Counter, message: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker takes up the vend and dies in the call."""
+
+    def crash(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as defect, pytest.raises(ZeroDivisionError):
+        defect.setattr("chalicelib.manufacturers.calin_smart.CalinSmart.vend", crash)
+        counter.vend(message)
 
 
 def test_the_second_vend_waits_while_the_first_is_in_doubt_and_goes_on_when_it_is_found(
@@ -337,12 +351,7 @@ def test_a_crash_in_the_call_keeps_the_meter_until_it_is_found_out(
     clock: FixedClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def crash(*_: object) -> None:
-        raise ZeroDivisionError
-
-    with monkeypatch.context() as defect, pytest.raises(ZeroDivisionError):
-        defect.setattr("chalicelib.manufacturers.calin_smart.CalinSmart.vend", crash)
-        counter.vend(two[0])
+    crashing(counter, two[0], monkeypatch)
     counter.vend(two[1])
     counter.let_delays_pass()
     second = counter.only("vends")

@@ -383,13 +383,34 @@ def test_a_checkout_of_a_channel_that_cannot_be_asked_expires_after_a_day(
     assert counter.now(started.payment_id).status is Status.EXPIRED
 
 
-def test_a_checkout_that_was_paid_otherwise_than_agreed_waits_for_a_person(
-    counter: Counter, wiring: Wiring, pending: Payment, provider: FakeProvider
+def test_a_checkout_that_was_paid_otherwise_than_agreed_is_noted_once_and_expires_with_time(
+    counter: Counter,
+    wiring: Wiring,
+    clock: FixedClock,
+    pending: Payment,
+    provider: FakeProvider,
 ) -> None:
     provider.paid = OTHERS[0]
     wiring.collect.verify(pending)
     assert now(counter).status is Status.PENDING
+    clock.move(EXPIRES_AFTER)
+    wiring.collect.verify(pending)
+    assert (now(counter).status, now(counter).reason) == (Status.EXPIRED, "paid_otherwise")
     assert len(conflicts(counter)) == 1
+
+
+def test_what_was_paid_while_the_provider_was_asked_does_not_expire(
+    counter: Counter,
+    wiring: Wiring,
+    clock: FixedClock,
+    pending: Payment,
+    provider: FakeProvider,
+) -> None:
+    clock.move(EXPIRES_AFTER)
+    wiring.collect.paid(pending.payment_id, PAID)
+    provider.paid = None
+    wiring.collect.verify(pending)
+    assert now(counter).status is Status.RECEIVED
 
 
 def test_a_checkout_that_waits_for_its_payer_is_never_called_stuck(

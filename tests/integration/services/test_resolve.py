@@ -378,6 +378,18 @@ def test_a_stuck_payment_goes_on_where_it_was(
     assert (payment.status, len(payment.vends), len(calin.issued)) == (Status.COMPLETED, 1, 1)
 
 
+def test_a_stuck_payment_without_a_vend_in_trouble_has_nothing_that_could_become_credit(
+    company: Company, counter: Counter, wiring: Wiring, clock: FixedClock
+) -> None:
+    company.customer(company.meter())
+    counter.to_the_vend(METER, 500)
+    stuck = wiring.payments.save(held(counter.now(PAYMENT_ID), "stuck", clock.now()))
+    with pytest.raises(FieldError) as caught:
+        wiring.resolve.resolve_credit(PAYMENT_ID, **SAID)
+    assert caught.value.field == "outcome"
+    assert counter.now(PAYMENT_ID) == stuck
+
+
 def test_a_payment_that_is_still_not_valid_is_held_again(
     company: Company, counter: Counter, wiring: Wiring
 ) -> None:

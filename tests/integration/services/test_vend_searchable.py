@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 from typing import Any
 
 import pytest
 
+from chalicelib.domain.errors import InvariantBroken
 from chalicelib.domain.payment import HELD_MESSAGE, Status, VendState
 from chalicelib.manufacturers.sparkmeter import SparkMeter
 from chalicelib.services.ports import OutcomeUnknown, QueueUnavailable, Sold, TryAgain, VendOrder
@@ -341,6 +343,15 @@ def test_a_store_that_is_busy_at_a_look_up_makes_the_message_come_back(
         counter.vend(message, by=blind)
     counter.vend(message)
     assert counter.now(PAYMENT_ID).status is Status.COMPLETED
+
+
+def test_money_in_no_known_currency_is_never_sent(
+    counter: Counter, wiring: Wiring, message: dict[str, Any], sparkmeter: FakeSparkMeter
+) -> None:
+    wiring.payments.save(replace(counter.now(PAYMENT_ID), currency="QQQ"))
+    with pytest.raises(InvariantBroken):
+        counter.vend(message)
+    assert sparkmeter.requests == []
 
 
 # --- two at once, and late answers ----------------------------------------------------------------
