@@ -145,6 +145,10 @@ def requests(draw: st.DrawFn) -> tuple[str, str, Any]:
     return route.method, address, draw(bodies(route.path))
 
 
+PROVIDERS_OWN = ("/payments/daraja/", "/payments/paystack/webhook")
+"""Routes that answer in their provider's own words."""
+
+
 @pytest.fixture
 def staffed(api: Api, place: Place) -> Iterator[Api]:
     """An installation with something in it, and somebody who may do everything."""
@@ -159,7 +163,7 @@ def test_no_request_breaks_the_api(staffed: Api, request: tuple[str, str, Any], 
     headers = {"Idempotency-Key": key, **staffed.signed(body)}
     answer = staffed.send(method, address, body, role=("admin", "field"), headers=headers)
     assert answer.status < 500, (request, answer.text)
-    if answer.status >= 400 and "daraja" not in address:
+    if answer.status >= 400 and not address.startswith(PROVIDERS_OWN):
         assert STATUS_BY_CODE[answer.code] == answer.status
 
 
