@@ -22,7 +22,7 @@ def settle(event: SQSEvent) -> dict[str, Any]:
     return workers.settle(event, wiring)
 
 
-@app.on_sqs_message(queue="vends", batch_size=1, maximum_concurrency=20, name="vend")
+@app.on_sqs_message(queue="vends", batch_size=1, maximum_concurrency=100, name="vend")
 def vend(event: SQSEvent) -> dict[str, Any]:
     """Make one call to one manufacturer."""
     return workers.vend(event, wiring)

@@ -7,7 +7,10 @@ first success after that). A manufacturer that works costs nothing but the readi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from threading import Timer
 
 from chalicelib.domain.circuit import Circuit, after_failure, after_success, tried
 from chalicelib.services.ports import (
@@ -21,6 +24,9 @@ from chalicelib.services.ports import (
 
 KEPT_FOR = timedelta(seconds=5)
 WRITES_MAX = 4
+SLOW_SECONDS = 5
+"""A call that takes longer counts as failed until it is answered: a silent manufacturer would
+else be known as silent only after its time-out, and meanwhile keep all workers waiting."""
 
 
 class Breaker:
@@ -55,6 +61,18 @@ class Breaker:
         except (TryAgain, OutcomeUnknown):
             return None
         return None
+
+    @contextmanager
+    def watching(self, manufacturer: str) -> Iterator[None]:
+        """Watch one call: one that is slow is told before it ends. The end is told as always."""
+        watch = Timer(SLOW_SECONDS, self.failed, (manufacturer,))
+        watch.daemon = True
+        watch.start()
+        try:
+            yield
+        finally:
+            watch.cancel()
+            watch.join()
 
     def answered(self, manufacturer: str) -> None:
         """A call was answered, be it with a clear no: the manufacturer works."""

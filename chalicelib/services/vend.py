@@ -328,7 +328,8 @@ class VendTokens:
     def _telling_breaker(self, stated: Manufacturer, call: Callable[[], Sold]) -> Sold:
         """What comes of a call, told to the circuit breaker: a clear no is an answer too."""
         try:
-            sold = call()
+            with self._breaker.watching(stated.key):
+                sold = call()
         except (VendorUnreachable, VendUncertain):
             self._breaker.failed(stated.key)
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -88,3 +88,20 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "call", called)
     monkeypatch.setattr(paystack, "call", called)
     monkeypatch.setattr(LogGateway, "send", sent)
+
+
+def telling(effects: Sequence[Effect]) -> list[int]:
+    """The numbers, from 1, of the side effects at which a disturbance can tell anything new.
+
+    The sweeper asks one part of an index after the other; what comes between two such questions
+    could as well come before the first or after the last of them.
+    """
+    return [
+        number
+        for number in range(1, len(effects) + 1)
+        if not all(_asks(effects, near) for near in (number - 1, number, number + 1))
+    ]
+
+
+def _asks(effects: Sequence[Effect], number: int) -> bool:
+    return 1 <= number <= len(effects) and effects[number - 1].name == "dynamodb Query"

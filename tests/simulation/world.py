@@ -65,6 +65,8 @@ FUNCTION_SECONDS = 60
 
 FIRST_PAUSE = timedelta(minutes=2)
 LONGEST_PAUSE = timedelta(hours=12)
+PAUSES_GROW = 4
+"""The sweeper comes every minute, but most of its visits change nothing."""
 PAUSES_MAX = 60
 HAND_OVERS_MAX = 300
 
@@ -120,14 +122,14 @@ class Moment:
 
 @dataclass
 class Step:
-    """One run of one function: what was before it, who called it, what it did outside.
+    """One run of one function: who called it, what was before it, what it did outside.
 
     ``caller`` is the number of the scenario's act, a message, or ``None`` for the sweeper.
     """
 
     act: int
     caller: int | Waiting | None
-    before: Moment
+    before: Moment | None = None
     effects: list[Effect] = field(default_factory=list)
 
     @property
@@ -178,6 +180,7 @@ class World:
         self.defects: list[str] = []
         self.steps: list[Step] = []
         self.act = 0
+        self._records = False
         self._queued: dict[str, datetime] = {}
         self._messages_taken = 0
         self._death: Death | None = None
@@ -209,8 +212,9 @@ class World:
             sold=dict(self.sold),
         )
 
-    def bring_back(self, moment: Moment) -> None:
+    def bring_back(self, moment: Moment | None) -> None:
         """Make everything as it was then."""
+        assert moment is not None
         for name, table in _tables().items():
             table.items = copy.deepcopy(moment.tables[name])
         self.outside.kept = copy.deepcopy(moment.kept)
@@ -220,12 +224,17 @@ class World:
         self.sold = dict(moment.sold)
         self.defects = []
         self._death = None
+        self._records = False
 
     def begin(self) -> None:
         """An empty company."""
         self.bring_back(self._beginning)
-        self.steps = []
         self.act = 0
+
+    def record(self) -> None:
+        """Keep each run of a function from now on, and what was before it."""
+        self.steps = []
+        self._records = True
 
     # --- what is there ------------------------------------------------------------------------
 
@@ -294,7 +303,7 @@ class World:
                 self.clock.move(max(at - self.clock.now(), timedelta(0)))
             else:
                 self.clock.move(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                pause = min(pause * PAUSES_GROW, LONGEST_PAUSE)
                 self.sweep()
         raise NeverAtRest(self.restless())
 
@@ -367,8 +376,10 @@ class World:
 
     def run(self, work: Work, caller: int | Waiting | None) -> int:
         """Run a function; answer ``WELL``, ``FAILED`` or ``KILLED``."""
-        step = Step(self.act, caller, self.remember())
-        self.steps.append(step)
+        step = Step(self.act, caller)
+        if self._records:
+            step.before = self.remember()
+            self.steps.append(step)
         death, self._death = self._death, None
         if death is None:
             code = self._run_here(work, step)

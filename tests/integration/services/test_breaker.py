@@ -3,6 +3,7 @@ and nobody else waits for it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -100,6 +101,29 @@ def test_an_answer_starts_the_count_anew(process: Processes, diary: Diary) -> No
     fail(process(), FAILURES_MAX - 1)
     assert wait(process()) is None
     assert diary.said("circuit_closed") == [{"manufacturer": "calin"}]
+
+
+# --- a silent manufacturer ------------------------------------------------------------------
+
+
+def test_a_slow_call_counts_as_failed_while_it_still_runs(
+    process: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.services.breaker.SLOW_SECONDS", 0.01)
+    worker = process()
+    for failures in range(1, FAILURES_MAX + 1):
+        with worker.breaker.watching("calin"):
+            deadline = time.monotonic() + 10
+            while worker.circuits.get("calin").failures < failures:
+                assert time.monotonic() < deadline, "nobody was told"
+    assert wait(process()) == 30
+
+
+def test_a_quick_call_is_not_told_before_it_ends(process: Processes) -> None:
+    worker = process()
+    with worker.breaker.watching("calin"):
+        pass
+    assert worker.circuits.get("calin").revision == 0
 
 
 # --- half open ------------------------------------------------------------------------------------
