@@ -9,7 +9,7 @@ import pytest
 from tests.simulation import tally
 from tests.simulation.invariants import wrong
 from tests.simulation.scenarios import PEOPLE, SCENARIOS, Scenario, ends_of
-from tests.simulation.world import Death, Moment, NeverAtRest, Step, Waiting, World
+from tests.simulation.world import Death, Moment, NeverAtRest, Step, Waiting, World, distinct
 
 NEVER, AT_ONCE, LATER = "never", "at once", "later"
 
@@ -24,7 +24,7 @@ def test_whoever_dies_wherever_nothing_is_lost_or_doubled(world: World, scenario
     assert ends_of(world) == scenario.end
 
     steps, problems = tuple(world.steps), []
-    for step in steps:
+    for step in distinct(steps):
         for death in deaths(step):
             for comes_back in callers_come_back(step, death):
                 found = follow(world, scenario, step, death, comes_back)
@@ -35,6 +35,7 @@ def test_whoever_dies_wherever_nothing_is_lost_or_doubled(world: World, scenario
     tally.count("crash scenarios")
     tally.count("side effects in them", effects)
     tally.count("crash points, before and after each", 2 * effects)
+    assert steps and effects
     assert problems == []
 
 

@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
@@ -120,7 +120,7 @@ class Moment:
     sold: dict[str, tuple[Plan, ...]]
 
 
-@dataclass
+@dataclass(eq=False)
 class Step:
     """One run of one function: who called it, what was before it, what it did outside.
 
@@ -138,6 +138,15 @@ class Step:
         if isinstance(self.caller, Waiting):
             return f"{self.caller.queue} {self.caller.body}"
         return "sweep" if self.caller is None else f"act {self.caller}"
+
+
+def distinct(steps: Sequence[Step]) -> list[Step]:
+    """Those that are no repetitions: the same message (or the sweeper) doing the same as before.
+
+    A vend that is looked up five times is disturbed at the first and at the one that ends it.
+    """
+    first = {(step.name, step.act, *(e.name for e in step.effects)): step for step in steps[::-1]}
+    return [step for step in steps if step in first.values()]
 
 
 class Witness:
