@@ -1,4 +1,5 @@
 # make test      everything that CI runs: lint, types, import rules, all suites
+# make unit      one suite alone; so are integration, simulation, infra, e2e; and lint
 # make up        start the local cloud; make down stops it and leaves nothing behind
 # make demo      a payment's way through the running system, told step by step
 # make package   build what is deployed, into build/package
@@ -29,7 +30,7 @@ export AWS_ACCESS_KEY_ID := test
 export AWS_SECRET_ACCESS_KEY := test
 export AWS_DEFAULT_REGION := eu-west-1
 
-.PHONY: help test lint unit integration infra e2e up down demo bench package openapi clean
+.PHONY: help test lint unit integration simulation infra e2e up down demo bench package openapi clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^Nothing/,$$d'
@@ -54,10 +55,10 @@ tested-core: $(READY)
 
 # Tracing makes tests three times as slow, so it is left out where it would show nothing new.
 tested-rest: $(READY)
-	@echo "== store, crashes and the built template"
-	@$(PYTEST) $(PARALLEL) tests/integration/store tests/integration/crash tests/infra
+	@echo "== store, crashes, simulation and the built template"
+	@$(PYTEST) $(PARALLEL) tests/integration/store tests/integration/crash tests/simulation tests/infra
 
-unit integration infra e2e: $(READY)
+unit integration simulation infra e2e: $(READY)
 	@echo "== $@"
 	@$(PYTEST) tests/$@
 

@@ -17,8 +17,8 @@ from chalicelib.api.models import (
 from chalicelib.api.routes import LIST, STAFF, Answer, Call, Routes, created, listed, ok
 from chalicelib.api.shapes import (
     AccountShape,
+    CreditRefundShape,
     CustomerShape,
-    EntryShape,
     Listed,
     PlanShape,
     RegistrationShape,
@@ -270,7 +270,7 @@ def write_off_plan(call: Call[PlanWriteOffBody]) -> Answer:
     body=CreditRefundBody,
     idempotent=True,
     key_optional=True,
-    answers={201: EntryShape, 200: EntryShape},
+    answers={201: CreditRefundShape, 200: CreditRefundShape},
 )
 def refund_credit(call: Call[CreditRefundBody]) -> Answer:
     """Give credit back by hand; with an Idempotency-Key it is done once."""

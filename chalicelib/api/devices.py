@@ -88,7 +88,7 @@ def change_owner(call: Call[DeviceOwnerBody]) -> Answer:
 def change_device_tariff(call: Call[DeviceTariffBody]) -> Answer:
     """Put a meter under another tariff."""
     view = call.wiring.keep_devices.change_tariff(
-        _serial_number(call), call.body.tariff_id, actor=call.actor
+        _serial_number(call), call.body.tariff_id, reason=call.body.reason, actor=call.actor
     )
     return ok(call.shapes.device(view))
 

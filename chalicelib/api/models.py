@@ -248,9 +248,10 @@ class DeviceOwnerBody(Model):
 
 
 class DeviceTariffBody(Model):
-    """The new tariff of a meter."""
+    """The new tariff of a meter, and why."""
 
     tariff_id: Id
+    reason: Reason | None = None
 
 
 class TechnicalBody(Model):
@@ -263,7 +264,10 @@ class TechnicalBody(Model):
 
 
 class RetryBody(Model):
-    """Why a held payment is tried again. An uncertain vend needs ``not_issued``."""
+    """Why a held payment is tried again.
+
+    An uncertain vend or refund that can be neither repeated nor looked up needs ``not_issued``.
+    """
 
     reason: Reason
     vend: Id | None = None

@@ -241,8 +241,8 @@ class AccountShape(TypedDict):
     devices: Sequence[AccountDeviceShape]
 
 
-class EntryShape(TypedDict):
-    """A change of an account that gave money back; ``credit`` is what was left then."""
+class CreditRefundShape(TypedDict):
+    """Credit that was given back by hand; ``credit`` is what was left then."""
 
     customer_id: str
     account_version: int
@@ -591,10 +591,10 @@ class Shapes:
             devices=[self._account_device(record, view) for record in view.devices],
         )
 
-    def credit_refund(self, refund: CreditRefund) -> EntryShape:
+    def credit_refund(self, refund: CreditRefund) -> CreditRefundShape:
         """Credit that was given back."""
         entry = refund.entry
-        return EntryShape(
+        return CreditRefundShape(
             customer_id=entry.customer_id,
             account_version=entry.account_version,
             what=entry.what,

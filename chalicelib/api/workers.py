@@ -79,7 +79,15 @@ def sweep(wiring: Wiring) -> None:
 
 
 def reconcile(event: CloudWatchEvent, wiring: Wiring) -> None:
-    """Go on with the proof of the books; the detail ``{"start": "now"}`` starts it at once."""
+    """Go on with the proof of the books, or do what the detail of the event asks for.
+
+    ``{"start": "now"}`` starts the proof at once; ``{"customer_id": "C17"}`` proves the books of
+    that customer, and nothing else.
+    """
+    customer_id = event.detail.get("customer_id")
+    if customer_id is not None:
+        wiring.reconcile.check_customer(str(customer_id))
+        return
     context: Any = event.context
     left = timedelta(milliseconds=context.get_remaining_time_in_millis())
     wiring.reconcile.run(

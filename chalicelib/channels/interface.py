@@ -181,6 +181,15 @@ def check_is_json(content_type: str) -> None:
         raise UnsupportedMediaType(f"the body must be {JSON}")
 
 
+def shown(text: str, length_max: int) -> str:
+    """A stranger's word, fit to be answered and logged: ASCII, printable, and no longer than that.
+
+    What is not ASCII is escaped, what is not printable becomes a question mark.
+    """
+    escaped = text[:length_max].encode("ascii", "backslashreplace").decode()[:length_max]
+    return "".join(c if c.isprintable() else "?" for c in escaped)
+
+
 def header(request: ProviderRequest, name: str) -> str:
     """The value of a header, whatever its case; empty where it is missing."""
     wanted = name.lower()

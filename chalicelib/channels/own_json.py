@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chalicelib.channels.interface import FieldErrors, check_is_json, header
+from chalicelib.channels.interface import FieldErrors, check_is_json, header, shown
 from chalicelib.channels.strict_json import read_object
 from chalicelib.domain.errors import FieldError
 from chalicelib.services.ports import ProviderRequest
@@ -33,16 +33,14 @@ def fields_of(
     known = (*required, *optional)
     body = read_object(request.body)
     fields = {name: value for name, value in body.items() if value is not None}
-    errors = [FieldError(_shown(n), "is not known") for n in body if n not in known]
+    errors = [
+        FieldError(shown(name, NAME_LENGTH_MAX), "is not known")
+        for name in body
+        if name not in known
+    ]
     errors += [FieldError(name, "is required") for name in required if name not in fields]
     if not errors:
         errors += [error for name, value in fields.items() if (error := wrong(name, value))]
     if errors:
         raise FieldErrors(tuple(errors[:ERRORS_MAX]))
     return fields
-
-
-def _shown(name: str) -> str:
-    """A stranger's word, fit to be answered."""
-    text = name[:NAME_LENGTH_MAX].encode("ascii", "backslashreplace").decode()
-    return text[:NAME_LENGTH_MAX]

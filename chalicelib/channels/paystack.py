@@ -30,6 +30,7 @@ from chalicelib.channels.interface import (
     Endpoint,
     check_size,
     header,
+    shown,
 )
 from chalicelib.channels.own_json import fields_of
 from chalicelib.channels.strict_json import Malformed, Number, read_object
@@ -655,9 +656,15 @@ def _found(items: list[Mapping[str, Any]], payment: Payment, refund: Refund) -> 
             goes on. Who repeats a refund then may pay twice.
     """
     ours = [item for item in items if item.get("merchant_note") == _note_of(payment, refund)]
+    going = next((item for item in ours if item.get("status") != "failed"), None)
+    if going is not None:
+        return going
+    # One that failed may have been asked for again, under the same name: only as many as were
+    # asked for say that the last of them failed too.
+    if ours and len(ours) >= refund.attempts:
+        return ours[0]
     if ours:
-        # One that failed may have been asked for again, under the same name.
-        return next((item for item in ours if item.get("status") != "failed"), ours[0])
+        raise NotAtProvider("an earlier refund of our name failed, the last one is not there")
     prefix = f"{payment.payment_id}."
     if not all(str(item.get("merchant_note")).startswith(prefix) for item in items):
         raise ProviderUncertain("the transaction has a refund that we did not name")
@@ -706,7 +713,7 @@ class _Said:
         """The refusal, in words fit for a log."""
         if self.http_status == 401:
             return ProviderRefused("authentication_failed")
-        return ProviderRefused("refused_by_provider", _shown(self.message))
+        return ProviderRefused("refused_by_provider", shown(self.message, SHOWN_LENGTH_MAX))
 
     def fields(self) -> Mapping[str, Any]:
         """The object that a success carries.
@@ -732,7 +739,8 @@ class _Said:
 
     def _success(self) -> object:
         if not 200 <= self.http_status < 300 or self.status is not True:
-            raise ProviderUncertain(f"HTTP status {self.http_status}: {_shown(self.message)}")
+            said = shown(self.message, SHOWN_LENGTH_MAX)
+            raise ProviderUncertain(f"HTTP status {self.http_status}: {said}")
         return self.data
 
 
@@ -775,9 +783,3 @@ def _read(answer: Answer) -> _Said:
 
 def _quoted(text: str) -> str:
     return quote(text, safe="")
-
-
-def _shown(text: str) -> str:
-    """A stranger's word, fit to be answered and logged."""
-    shown = text[:SHOWN_LENGTH_MAX].encode("ascii", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else "?" for c in shown)[:SHOWN_LENGTH_MAX]

@@ -87,7 +87,9 @@ class VendIntent:
     ``units`` are kWh or days, exact multiples of the step; ``None`` for an unlock.
     ``cost_minor`` is what the units cost exactly (energy only), so that undoing the vend can
     give the carry back; where the manufacturer takes money it is the money to send.
-    ``paid_until`` is the end of the paid time after this vend (time only).
+    ``paid_until`` is the end of the paid time after this vend (time only). ``days_bought`` is what
+    the line's money bought exactly, for all vends of the line (time only, on the first of them):
+    with it undoing them can give the carried part of a day back.
     """
 
     serial_number: str
@@ -96,6 +98,7 @@ class VendIntent:
     money_minor: int = 0
     cost_minor: Fraction = Fraction(0)
     paid_until: datetime | None = None
+    days_bought: Fraction = Fraction(0)
 
 
 class OwnArrears(StrEnum):
@@ -428,27 +431,39 @@ def _buy_time(
     if paid_minor >= plan.total_minor:
         return
     activation = rules.own_arrears is OwnArrears.ACTIVATION
-    days = days_bought(plan, plan.paid_minor if activation else cleared_minor, paid_minor)
-    if days > 0:
-        _issue_days(split, serial_number, days, moment, vend_rules)
+    line_days = days_bought(plan, cleared_minor, paid_minor)
+    arrears_days = days_bought(plan, plan.paid_minor, cleared_minor) if activation else Fraction(0)
+    if line_days + arrears_days > 0:
+        _issue_days(split, serial_number, line_days, arrears_days, moment, vend_rules)
 
 
 def _issue_days(
-    split: _Split, serial_number: str, days: Fraction, moment: datetime, vend_rules: VendRules
+    split: _Split,
+    serial_number: str,
+    line_days: Fraction,
+    arrears_days: Fraction,
+    moment: datetime,
+    vend_rules: VendRules,
 ) -> None:
     """Issue the whole days, with those carried so far; the exact rest is carried."""
     device = split.device(serial_number)
-    spendable_days = device.carry_days + days
+    spendable_days = device.carry_days + line_days + arrears_days
     step_days = Fraction(ceil(vend_rules.step))
     tokens = split_units(spendable_days, step_days, vend_rules.units_max, TOKENS_MAX)
     money_minor = split.line_minor(LineKind.TIME, serial_number)
-    paid_until = device.paid_until
+    paid_until, bought = device.paid_until, line_days
     for units, share in zip(tokens, share_in_proportion(money_minor, tokens), strict=False):
         paid_until = max(moment, paid_until or moment) + timedelta(days=int(units))
         intent = VendIntent(
-            serial_number, VendKind.TIME, units, money_minor=share, paid_until=paid_until
+            serial_number,
+            VendKind.TIME,
+            units,
+            money_minor=share,
+            paid_until=paid_until,
+            days_bought=bought,
         )
         split.intents.append(intent)
+        bought = Fraction(0)
     carry_days = spendable_days - sum(tokens, Fraction(0))
     split.keep(replace(device, carry_days=carry_days, paid_until=paid_until))
 

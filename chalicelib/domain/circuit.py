@@ -5,6 +5,9 @@ workers from those of the others. After ``FAILURES_MAX`` failed calls in a row n
 30 seconds, then for one, two, four minutes and so on, up to fifteen. In between, when such a
 time is over, a single call may try: the circuit closes with its success and opens again, for
 longer, with its failure. All of it is stored, so a restart forgets nothing.
+
+A failure is silence or breakage. Whatever a working manufacturer answers is a success here, be it
+a no, or words whose meaning is not known.
 """
 
 from __future__ import annotations
@@ -54,7 +57,7 @@ def tried(circuit: Circuit, until: datetime) -> Circuit:
 
 
 def after_failure(circuit: Circuit, now: datetime) -> Circuit:
-    """The circuit after a call that brought no answer, or none that makes sense.
+    """The circuit after a call that brought no answer in time, or a broken server's.
 
     Calls that were under way when it opened fail too; they open it no further.
     """
@@ -74,5 +77,5 @@ def after_failure(circuit: Circuit, now: datetime) -> Circuit:
 
 
 def after_success(circuit: Circuit) -> Circuit:
-    """The circuit after a call that was answered, be it with a clear no."""
+    """The circuit after a call that was answered, whatever the answer means."""
     return Circuit(circuit.manufacturer, revision=circuit.revision)

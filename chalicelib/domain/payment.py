@@ -70,7 +70,8 @@ class Vend:
 
     ``attempts`` counts the calls taken up; ``lease_until`` is when the running call must have
     ended. ``count`` is the token counter before the token was computed (local manufacturers):
-    with it the token can be made again. ``money_minor`` and ``cost_minor`` are as in the intent.
+    with it the token can be made again. ``money_minor``, ``cost_minor`` and ``days_bought`` are as
+    in the intent, and so is ``paid_until``, until the vend is done: then the device was told it.
     ``retry_at`` is set while a vend in trouble is worked on without a person: a refused one is
     called again (the manufacturer was certainly not reached), an uncertain one is called again
     or looked up. ``called_at`` is when the last call began, ``looks`` counts the look-ups since,
@@ -91,6 +92,7 @@ class Vend:
     lease_until: datetime | None = None
     count: int | None = None
     paid_until: datetime | None = None
+    days_bought: Fraction = Fraction(0)
     retry_at: datetime | None = None
     called_at: datetime | None = None
     looks: int = 0
@@ -115,8 +117,8 @@ class RefundState(StrEnum):
 class Refund:
     """Money that goes back to the payer through the channel's own provider.
 
-    ``attempts``, ``lease_until``, ``retry_at``, ``called_at``, ``looks`` and ``reference`` are as
-    in a vend. A ``void`` refund gave nothing back: its money is the payment's again.
+    ``attempts``, ``lease_until``, ``retry_at``, ``called_at``, ``looks``, ``reference`` and
+    ``in_doubt`` are as in a vend. A ``void`` refund gave nothing back: its money is the payment's.
     """
 
     number: int
@@ -128,6 +130,7 @@ class Refund:
     called_at: datetime | None = None
     looks: int = 0
     reference: str | None = None
+    in_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,8 +306,15 @@ def claim_hash(claim: Claim) -> str:
 
 # --- the way through life -------------------------------------------------------------------------
 
+STUCK = "stuck"
+"""Why a payment without progress is held."""
+PAID_OTHERWISE = "paid_otherwise"
+"""Why a payment that we started is held without having been received: other money has moved."""
+
 FIRST_CHECK = timedelta(minutes=1)
 CHECKS_MINUTES_MAX = 60
+PENDING_CHECKS_MINUTES_MAX = 360
+"""A checkout is verified after 2, 8, 32 … minutes: anybody can open one, so they must be cheap."""
 SWEEPS_MAX = 10
 """After this many fruitless sweeps (about five hours) a payment is held as stuck."""
 
@@ -423,7 +433,7 @@ def standing(payment: Payment, now: datetime) -> Payment:
     going back. Then what needs a person holds it, whatever else is well; a vend under way keeps
     it ``vending``; else it is ``completed``, or ``refunded`` where a part of it was given back.
     """
-    if any(_is_under_way(refund) for refund in payment.refunds):
+    if any(_is_under_way(refund, now) for refund in payment.refunds):
         return _under_way(payment, Status.REFUNDING, now)
     reason = next((r for r in map(_refund_needs_a_person, payment.refunds) if r), None)
     if reason:
@@ -456,19 +466,24 @@ def _ended(payment: Payment, status: Status, now: datetime) -> Payment:
 
 
 _UNDER_WAY = frozenset({VendState.INTENDED, VendState.CALLING})
-_REFUND_UNDER_WAY = frozenset({RefundState.INTENDED, RefundState.CALLING, RefundState.ACCEPTED})
+_REFUND_UNDER_WAY = frozenset({RefundState.INTENDED, RefundState.CALLING})
+
+REFUND_ARRIVES_WITHIN = timedelta(days=14)
+"""A refund that its provider has taken and that is still not done then needs a person."""
 
 
-def _is_under_way(refund: Refund) -> bool:
+def _is_under_way(refund: Refund, now: datetime) -> bool:
+    if refund.state is RefundState.ACCEPTED:
+        return refund.called_at is None or now - refund.called_at <= REFUND_ARRIVES_WITHIN
     return refund.state in _REFUND_UNDER_WAY or refund.retry_at is not None
 
 
 def _refund_needs_a_person(refund: Refund) -> str | None:
-    if refund.state is RefundState.UNCERTAIN:
-        return "refund_uncertain"
-    if refund.state is RefundState.REFUSED:
-        return "refund_refused"
-    return None
+    return {
+        RefundState.UNCERTAIN: "refund_uncertain",
+        RefundState.REFUSED: "refund_refused",
+        RefundState.ACCEPTED: "refund_slow",
+    }.get(refund.state)
 
 
 def _needs_a_person(vend: Vend) -> str | None:
@@ -503,19 +518,21 @@ def swept(payment: Payment, now: datetime) -> Payment:
 
     One that was to be settled, vended or refunded and made no progress in ``SWEEPS_MAX`` looks
     is held. One that waits for its payer, or for a provider that has taken its refund, is not
-    stuck: that takes as long as it takes.
+    stuck: that takes as long as it takes, or, for a refund, until it is ``refund_slow``.
     """
     waits = payment.status in (Status.HELD, Status.PENDING) or any(
         refund.state is RefundState.ACCEPTED for refund in payment.refunds
     )
     if payment.sweeps >= SWEEPS_MAX and not waits:
-        return held(payment, "stuck", now)
+        return held(payment, STUCK, now)
     check_at = _next_look(payment, now, payment.sweeps)
     return replace(payment, sweeps=min(payment.sweeps + 1, SWEEPS_MAX), check_at=check_at)
 
 
 def _next_look(payment: Payment, now: datetime, sweeps: int) -> datetime:
     """When to look again. One that only waits for a person is looked at hourly."""
+    if payment.status is Status.PENDING:
+        return now + timedelta(minutes=min(2 * 4**sweeps, PENDING_CHECKS_MINUTES_MAX))
     waits_for_us = payment.status is not Status.HELD or bool(unfinished(payment.vends))
     minutes = min(2**sweeps, CHECKS_MINUTES_MAX) if waits_for_us else CHECKS_MINUTES_MAX
     return now + timedelta(minutes=minutes)
@@ -532,16 +549,19 @@ def vend_done(
     *,
     units: Fraction | None = None,
     reference: str | None = None,
+    told_until: datetime | None = None,
 ) -> Payment:
     """The payment after a vend brought its token (``None``: a remote top-up).
 
-    ``units`` are what the manufacturer says it gave, where it takes money and says so.
+    ``units`` are what the manufacturer says it gave, where it takes money and says so;
+    ``told_until`` is what an absolute one was told: a later date, if more was owed by then.
     """
     vend = payment.vend(number)
     done = replace(
         vend,
         state=VendState.DONE,
         units=units if units is not None else vend.units,
+        paid_until=told_until or vend.paid_until,
         reference=reference or vend.reference,
         lease_until=None,
         retry_at=None,
@@ -710,6 +730,7 @@ def refund_answered(
         retry_at=retry_at,
         looks=before.looks + 1 if before.state is state else 0,
         reference=reference or before.reference,
+        in_doubt=before.in_doubt or state is RefundState.UNCERTAIN,
     )
     answered = replace(payment.with_refund(after), sweeps=0)
     if reason is not None and (before.state is not state or retry_at is None):

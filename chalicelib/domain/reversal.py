@@ -17,8 +17,7 @@ from math import floor
 from chalicelib.domain.account import Account
 from chalicelib.domain.allocation import Line, LineKind, VendKind
 from chalicelib.domain.errors import InvariantBroken, MwangaError
-from chalicelib.domain.payment import Payment, Vend, with_lines
-from chalicelib.domain.schedule import days_bought
+from chalicelib.domain.payment import Payment, Vend, VendState, with_lines
 
 
 class NotReversible(MwangaError):
@@ -76,6 +75,46 @@ def credited(payment: Payment, account: Account, amount_minor: int) -> tuple[Pay
     return replace(with_lines(payment, lines), account_versions=versions), after
 
 
+def reversible_vends(payment: Payment, troubled: Sequence[Vend]) -> tuple[Vend, ...]:
+    """Those of the payment's troubled vends whose money can be taken back at all.
+
+    An unlock belongs to a plan that is paid off: it has to be made. The days of an instalment
+    cannot be told apart by token, so time vends go together or not at all.
+    """
+    left_out = {VendKind.UNLOCK}
+    time = {v.number for v in payment.vends if v.kind is VendKind.TIME and not v.closed}
+    if not time <= {vend.number for vend in troubled}:
+        left_out.add(VendKind.TIME)
+    return tuple(vend for vend in troubled if vend.kind not in left_out)
+
+
+def check_not_delivered(payment: Payment, vends: Sequence[Vend], others: Sequence[Payment]) -> None:
+    """That no other payment's vend has brought the days of these.
+
+    An absolute manufacturer is told until when the device is to run: a vend that was called later
+    than these were paid for has told these days too, or may be telling them now.
+
+    Raises:
+        NotReversible: it has, or nobody knows.
+    """
+    for vend in vends:
+        for other in others:
+            if other.payment_id != payment.payment_id and any(
+                _tells_days_of(vend, told) for told in other.vends
+            ):
+                raise NotReversible("another vend of the device has brought these days, or may")
+
+
+def _tells_days_of(vend: Vend, told: Vend) -> bool:
+    if vend.kind is not VendKind.TIME or told.serial_number != vend.serial_number:
+        return False
+    if told.state in (VendState.CALLING, VendState.UNCERTAIN):
+        return told.kind is not VendKind.ENERGY
+    if told.state is not VendState.DONE or told.paid_until is None or vend.paid_until is None:
+        return False
+    return told.paid_until >= vend.paid_until
+
+
 def _taken_back(account: Account, vends: Sequence[Vend]) -> tuple[Account, tuple[Line, ...]]:
     """The account without those vends' money, and the lines that take it back."""
     if any(vend.kind is VendKind.UNLOCK for vend in vends):
@@ -128,9 +167,10 @@ def _take_time(account: Account, vends: Sequence[Vend]) -> tuple[Account, int]:
     if paid_minor < max(plan.already_paid_minor, plan.down_payment_minor):
         raise NotReversible("the plan was changed since")
     units = sum((vend.units for vend in vends if vend.units), Fraction(0))
-    carry_days = record.carry_days + units - days_bought(plan, paid_minor, plan.paid_minor)
+    bought = sum((vend.days_bought for vend in vends), Fraction(0))
+    carry_days = record.carry_days + units - bought
     if carry_days < 0:
-        raise NotReversible("the days of these instalments cannot be told apart")
+        raise NotReversible("the part of a day that it left has been used since")
     changed = replace(record, carry_days=carry_days, paid_until=paid_until)
     account = account.with_device(changed).with_plan(replace(plan, paid_minor=paid_minor))
     return account, money_minor

@@ -23,6 +23,7 @@ from chalicelib.domain.payment import Vend
 from chalicelib.manufacturers import credentials
 from chalicelib.manufacturers.answers import (
     JSON_HEADERS,
+    TRY_LATER,
     ask,
     fields_of,
     is_success,
@@ -196,15 +197,11 @@ def _keycode(value: object) -> str | None:
 # --- what the answer means --------------------------------------------------------------------
 
 
-_TRY_LATER = frozenset({408, 425, 429})
-"""Statuses that refuse the moment, not the request: the same call is made again."""
-
-
 def _keycode_of(answer: Answer, configuration: _Configuration) -> str:
     """The keycode, if the answer clearly is one."""
-    refusable = 400 <= answer.status < 500 and answer.status not in _TRY_LATER
-    if not is_success(answer) and not refusable:
-        raise VendUncertain(f"HTTP status {answer.status}")
+    refusable = 400 <= answer.status < 500 and answer.status not in TRY_LATER
+    if not refusable:
+        require_success(answer)
     fields = fields_of(answer)
     given = _within(fields, "_embedded", "latest_keycode", "keycode")
     reason = _within(fields, "context", "reason")

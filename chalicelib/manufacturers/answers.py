@@ -12,9 +12,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 from chalicelib.runtime.one_call import Answer, NoAnswer, NotSent, call
-from chalicelib.services.ports import VendorUnreachable, VendUncertain
+from chalicelib.services.ports import VendorSilent, VendorUnreachable, VendUncertain
 
 JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+
+TRY_LATER = frozenset({408, 425, 429})
+"""Statuses that refuse the moment, not the request."""
 
 WORDS_LENGTH_MAX = 200
 """So much of a vendor's own words is kept."""
@@ -29,14 +32,14 @@ def ask(
 
     Raises:
         VendorUnreachable: no connection was made, so nothing was asked.
-        VendUncertain: it may have arrived, but no whole answer came back.
+        VendorSilent: it may have arrived, but no whole answer came back.
     """
     try:
         return call(method, url, headers, seconds, body)
     except NotSent as unsent:
         raise VendorUnreachable(str(unsent)) from unsent
     except NoAnswer as unanswered:
-        raise VendUncertain(str(unanswered)) from unanswered
+        raise VendorSilent(str(unanswered)) from unanswered
 
 
 def is_success(answer: Answer) -> bool:
@@ -48,8 +51,11 @@ def require_success(answer: Answer) -> None:
     """Go on with a 2xx only.
 
     Raises:
+        VendorSilent: the server is broken or has no time now.
         VendUncertain: any other status, a redirect included.
     """
+    if answer.status >= 500 or answer.status in TRY_LATER:
+        raise VendorSilent(f"HTTP status {answer.status}")
     if not is_success(answer):
         raise VendUncertain(f"HTTP status {answer.status}")
 
@@ -58,7 +64,7 @@ def fields_of(answer: Answer) -> dict[str, Any]:
     """The JSON object in an answer. Broken numbers are read as the text they are written as.
 
     Raises:
-        VendUncertain: not UTF-8, not JSON, not an object, nested beyond reason, with ``NaN`` or
+        VendorSilent: not UTF-8, not JSON, not an object, nested beyond reason, with ``NaN`` or
             ``Infinity``, or with a key given twice (which of the two counts?).
     """
     try:
@@ -70,9 +76,9 @@ def fields_of(answer: Answer) -> dict[str, Any]:
         )
     except (ValueError, RecursionError):
         # The parser's own message would quote the answer, and with it a token.
-        raise VendUncertain("the answer is not JSON") from None
+        raise VendorSilent("the answer is not JSON") from None
     if not isinstance(fields, dict):
-        raise VendUncertain("the answer is not a JSON object")
+        raise VendorSilent("the answer is not a JSON object")
     return fields
 
 

@@ -32,7 +32,6 @@ from chalicelib.manufacturers.answers import (
     JSON_HEADERS,
     ask,
     fields_of,
-    is_success,
     require_success,
     words_of,
 )
@@ -46,6 +45,7 @@ from chalicelib.services.ports import (
     Sold,
     VendAbsent,
     VendOrder,
+    VendorSilent,
     VendRefused,
     VendUncertain,
 )
@@ -290,8 +290,8 @@ def _site(content: Mapping[str, Any], order: VendOrder) -> _Site:
 
 def _sold(answer: Answer, secret: str) -> Sold:
     """The top-up that was taken, if the answer to it clearly says so."""
-    if not is_success(answer) and answer.status not in REFUSING_STATUSES:
-        raise VendUncertain(f"HTTP status {answer.status}")
+    if answer.status not in REFUSING_STATUSES:
+        require_success(answer)
     fields = fields_of(answer)
     error, named = fields.get("error"), fields.get("transaction_id")
     if isinstance(error, str) and error and named is None:
@@ -319,6 +319,9 @@ def _search(koios: _Koios, order: VendOrder) -> Sold:
 
     One look-up is several requests here. Reading has no effect, so each may be asked as often as
     it takes; together they keep to the time that one call has.
+
+    Where ours is not there, but a transaction of another vend of the payment is: that vend was
+    replaced because it was not found, and was sold after all. Nothing more is then sold for it.
     """
     if order.vend.called_at is None:
         raise VendUncertain("nobody knows when the vendor was called")
@@ -326,19 +329,31 @@ def _search(koios: _Koios, order: VendOrder) -> Sold:
     filters = {"entity_types": ["transactions"], "date_range": {"from": since.isoformat()}}
     deadline = time.monotonic() + SECONDS_MAX
     cursor: str | None = None
+    another_sold = False
     for _ in range(PAGES_MAX):
         seconds = deadline - time.monotonic()
         if seconds <= 0:
-            raise VendUncertain("the search takes too long")
+            raise VendorSilent("the search takes too long")
         rows, cursor = _page(koios, {"filters": filters, "cursor": cursor}, seconds)
         ours = [row for row in rows if row.get("external_id") == order.external_id]
         if len(ours) > 1:
             raise VendUncertain("several transactions fit")
         if ours:
             return _outcome(ours[0].get("state"), _reference(ours[0].get("transaction_id")))
+        another_sold = another_sold or any(_is_sale_of(order.payment_id, row) for row in rows)
+        if cursor is None and another_sold:
+            raise VendUncertain("another vend of this payment was sold")
         if cursor is None:
             raise VendAbsent("no such transaction")
     raise VendUncertain("the history is too long to search")
+
+
+def _is_sale_of(payment_id: str, row: Mapping[str, Any]) -> bool:
+    """Whether a transaction is of some vend of that payment and may have given something."""
+    external_id, state = row.get("external_id"), row.get("state")
+    if not isinstance(external_id, str) or (isinstance(state, str) and state in UNDONE):
+        return False
+    return external_id.rpartition(".")[0] == payment_id
 
 
 def _page(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from threading import Timer
+from threading import Event, Timer
 
 from chalicelib.domain.circuit import Circuit, after_failure, after_success, tried
 from chalicelib.services.ports import (
@@ -19,6 +19,11 @@ from chalicelib.services.ports import (
     Journal,
     OutcomeUnknown,
     TryAgain,
+    VendAbsent,
+    VendorSilent,
+    VendorUnreachable,
+    VendRefused,
+    VendUncertain,
     VersionConflict,
 )
 
@@ -63,9 +68,35 @@ class Breaker:
         return None
 
     @contextmanager
-    def watching(self, manufacturer: str) -> Iterator[None]:
-        """Watch one call: one that is slow is told before it ends. The end is told as always."""
-        watch = Timer(SLOW_SECONDS, self.failed, (manufacturer,))
+    def call(self, manufacturer: str) -> Iterator[None]:
+        """Make one call within, and what it shows of the manufacturer is noted.
+
+        It fails once at most: as soon as it is slow, or else when it ends without an answer. An
+        answer counts whenever it comes, be it a clear no or one of which nobody knows what it
+        means. What is raised before anything is asked (``SecretMissing``) shows nothing.
+        """
+        slow = Event()
+        try:
+            with self._watched(manufacturer, slow):
+                yield
+        except (VendorUnreachable, VendorSilent):
+            if not slow.is_set():
+                self.failed(manufacturer)
+            raise
+        except (VendRefused, VendUncertain, VendAbsent):
+            self.answered(manufacturer)
+            raise
+        self.answered(manufacturer)
+
+    @contextmanager
+    def _watched(self, manufacturer: str, slow: Event) -> Iterator[None]:
+        """Set ``slow`` and tell the failure once this has taken too long, before it ends."""
+
+        def tell() -> None:
+            slow.set()
+            self.failed(manufacturer)
+
+        watch = Timer(SLOW_SECONDS, tell)
         watch.daemon = True
         watch.start()
         try:
@@ -75,7 +106,7 @@ class Breaker:
             watch.join()
 
     def answered(self, manufacturer: str) -> None:
-        """A call was answered, be it with a clear no: the manufacturer works."""
+        """A call was answered, whatever the answer means: the manufacturer works."""
         now = self._clock.now()
         if self._circuit(manufacturer, now).is_sound:
             return
@@ -83,7 +114,7 @@ class Breaker:
             self._journal.event("circuit_closed", manufacturer=manufacturer)
 
     def failed(self, manufacturer: str) -> None:
-        """A call brought no answer, or one that nobody understands."""
+        """A call brought no answer in time, or one that only a broken server gives."""
         changed = self._change(manufacturer, answered=False)
         if changed is not None and changed[1].openings > changed[0].openings:
             self._journal.event(

@@ -6,7 +6,15 @@ from datetime import timedelta
 
 from chalicelib.domain.errors import MwangaError
 from chalicelib.domain.moment import moment_of
-from chalicelib.domain.payment import Payment, Status, expired, paid, payment_id_of
+from chalicelib.domain.payment import (
+    PAID_OTHERWISE,
+    Payment,
+    Status,
+    expired,
+    held,
+    paid,
+    payment_id_of,
+)
 from chalicelib.services.accept import ReferenceConflict, record_conflict
 from chalicelib.services.ports import (
     Catalogue,
@@ -15,7 +23,6 @@ from chalicelib.services.ports import (
     Journal,
     Paid,
     Payments,
-    Provider,
     Providers,
     ProviderUncertain,
     ProviderUnreachable,
@@ -30,7 +37,8 @@ EXPIRES_AFTER = timedelta(hours=24)
 """A checkout that nobody has paid by then is over. Whoever pays it even later is not turned away:
 money that has moved makes it ``received`` all the same."""
 
-_AWAITED = frozenset({Status.PENDING, Status.EXPIRED})
+NOT_TOLD_AFTER = timedelta(hours=48)
+"""A checkout of which its provider cannot tell anything by then is over, too."""
 
 
 class NoSuchPayment(MwangaError):
@@ -90,7 +98,7 @@ class Collect:
                 raise NoSuchPayment("no payment of that reference was started here")
             if not _is_what_was_agreed(payment, told):
                 self._conflict(payment, told)
-            if payment.status not in _AWAITED:
+            if not _is_awaited(payment):
                 return self._told_again(payment, told)
             try:
                 stored = self._receive(payment, told)
@@ -144,36 +152,45 @@ class Collect:
         Raises:
             TryAgain, OutcomeUnknown: what it said could not be stored: ask again.
         """
-        told = self._told_by(self._providers.get(payment.channel), payment)
-        reason = "not_paid"
-        if isinstance(told, Paid):
-            try:
-                self.paid(payment.payment_id, told)
-                return
-            except ReferenceConflict:
-                reason = "paid_otherwise"  # noted on the payment, with an alarm: see operations
-        elif told is not None:
-            return
-        if self._clock.now() >= payment.received_at + EXPIRES_AFTER:
-            self._expire(payment.payment_id, reason)
-
-    def _expire(self, payment_id: str, reason: str) -> None:
-        """End it, as it stands now: a conflict may just have been noted on it."""
-        payment = self._payments.get(payment_id)
-        if payment is not None and payment.status is Status.PENDING:
-            self.not_started(payment, reason)
-
-    def _told_by(self, provider: Provider | None, payment: Payment) -> Paid | str | None:
-        """What was paid, ``None`` where nothing was; a text where it cannot be told."""
-        if provider is None:
-            return None
+        age = self._clock.now() - payment.received_at
         try:
-            return provider.verify(payment)
+            told = self._told_by(payment)
         except (ProviderUnreachable, ProviderUncertain, SecretMissing) as unknown:
             self._journal.event(
                 "not_verified", payment_id=payment.payment_id, reason=unknown.detail
             )
-            return unknown.code
+            if age >= NOT_TOLD_AFTER:
+                self._end(payment.payment_id, "not_verified")
+            return
+        if told is not None:
+            try:
+                self.paid(payment.payment_id, told)
+                return
+            except ReferenceConflict:
+                pass  # noted on the payment, with an alarm
+        if age >= EXPIRES_AFTER:
+            self._end(payment.payment_id, "not_paid")
+
+    def _told_by(self, payment: Payment) -> Paid | None:
+        """What was paid, as its provider has it.
+
+        Raises:
+            ProviderUnreachable, ProviderUncertain, SecretMissing: it cannot be told now.
+        """
+        provider = self._providers.get(payment.channel)
+        return None if provider is None else provider.verify(payment)
+
+    def _end(self, payment_id: str, reason: str) -> None:
+        """Nobody will pay it as it was agreed. Where other money has moved, a person must look."""
+        payment = self._payments.get(payment_id)
+        if payment is None or payment.status is not Status.PENDING:
+            return
+        if not any(event.what == "reference_conflict" for event in payment.events):
+            self.not_started(payment, reason)
+            return
+        self._payments.save(held(payment, PAID_OTHERWISE, self._clock.now()))
+        self._journal.event("payment_held", payment_id=payment_id, reason=PAID_OTHERWISE)
+        self._journal.count("Held", reason=PAID_OTHERWISE)
 
     # --- the journal --------------------------------------------------------------------------
 
@@ -186,6 +203,11 @@ class Collect:
     def _note_expired(self, payment: Payment, reason: str) -> None:
         self._journal.event("payment_expired", payment_id=payment.payment_id, reason=reason)
         self._journal.count("Expired", channel=payment.channel)
+
+
+def _is_awaited(payment: Payment) -> bool:
+    """Whether the right report would still make it received."""
+    return payment.status in (Status.PENDING, Status.EXPIRED) or payment.reason == PAID_OTHERWISE
 
 
 def _is_what_was_agreed(payment: Payment, told: Paid) -> bool:

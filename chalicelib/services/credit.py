@@ -20,6 +20,7 @@ from chalicelib.services.ports import (
     Customers,
     Entry,
     Journal,
+    OutcomeUnknown,
     Registry,
     VersionConflict,
 )
@@ -113,7 +114,13 @@ class RefundCredit:
             credit_minor=credit_minor,
         )
         guard = (guard_id, f"{account.version} {asked}") if guard_id else None
-        self._accounts.change(account, entry, guard=guard)
+        try:
+            self._accounts.change(account, entry, guard=guard)
+        except OutcomeUnknown:
+            # Whoever is told to ask again, without a key, would be given it twice.
+            written = self._accounts.entry(customer_id, account.version)
+            if written is None or (written.what, written.at) != (entry.what, entry.at):
+                raise
         self._journal.event(
             "credit_refunded",
             customer_id=customer_id,

@@ -208,14 +208,18 @@ class KeepDevices:
 
     # --- tariff -------------------------------------------------------------------------------
 
-    def change_tariff(self, serial_number: str, tariff_id: int, *, actor: str) -> DeviceView:
-        """Put a meter under another tariff, from now on.
+    def change_tariff(
+        self, serial_number: str, tariff_id: int, *, reason: str | None = None, actor: str
+    ) -> DeviceView:
+        """Put a meter under another tariff, from now on. Without a ``reason`` that is the reason.
 
         Raises:
             DeviceNotFound: see there.
             FieldError: on ``tariff_id``: there is none of that id, or the device is not a meter.
             VersionConflict, TryAgain, OutcomeUnknown: not changed, or not known to be.
         """
+
+        why = reason or "another tariff"
 
         def change() -> Device:
             device = self.get(serial_number)
@@ -228,20 +232,20 @@ class KeepDevices:
             after = replace(device, tariff_id=tariff_id)
             if device.customer_id is None:
                 return self._registry.update_device(after)
-            self._write_tenure(after, device.customer_id, tariff_id, actor)
+            act = Act(actor, self._clock.now(), why)
+            self._write_tenure(after, device.customer_id, tariff_id, act)
             return after
 
         device = self._insist(serial_number, change)
         self._note("tariff_changed", device, actor)
         return self.view_of(device)
 
-    def _write_tenure(self, device: Device, customer_id: str, tariff_id: int, actor: str) -> None:
+    def _write_tenure(self, device: Device, customer_id: str, tariff_id: int, act: Act) -> None:
         account, record = self._record(device, customer_id)
-        now = self._clock.now()
-        tenures = (*_ended(record.tenures, now), Tenure(tariff_id, now))
+        tenures = (*_ended(record.tenures, act.at), Tenure(tariff_id, act.at))
         account = account.with_device(replace(record, tenures=tenures)).next_version()
         entry = entry_of(
-            Act(actor, now, "another tariff"),
+            act,
             account,
             "tariff_changed",
             serial_number=device.serial_number,

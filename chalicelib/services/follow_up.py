@@ -36,9 +36,7 @@ def queue_what_follows(queues: Queues, payment: Payment, now: datetime) -> None:
     """
     for vend in unfinished(payment.vends):
         queue_vend(queues, payment.payment_id, vend, now)
-    queue_provider_call(queues, payment, now)
-    for number in messages_due(payment):
-        queues.message(payment.payment_id, number, payment.customer_id)
+    queue_refund(queues, payment, now)
 
 
 def queue_vend(
@@ -78,7 +76,9 @@ def queue_provider_call(queues: Queues, payment: Payment, now: datetime) -> None
         at = now
     elif payment.status is Status.REFUND_DUE:
         at = payment.refund_at or now
-    elif refund is not None and payment.status is Status.REFUNDING:
+    elif refund is not None and (
+        payment.status is Status.REFUNDING or refund.state is RefundState.ACCEPTED
+    ):
         at = refund.retry_at or now
         if refund.state is RefundState.CALLING and refund.lease_until is not None:
             at = refund.lease_until + AFTER_LEASE
@@ -86,6 +86,19 @@ def queue_provider_call(queues: Queues, payment: Payment, now: datetime) -> None
         return
     if at - now <= timedelta(seconds=DELAY_SECONDS_MAX):  # else the sweeper comes back to it
         queues.provider_call(payment.payment_id, _seconds_until(at, now))
+
+
+def queue_refund(queues: Queues, payment: Payment, now: datetime) -> None:
+    """Queue what follows from a refund: the next call to its provider, and every SMS that is due.
+
+    The payment's vends have messages of their own.
+
+    Raises:
+        QueueUnavailable: a part of it may be queued; all of it is to be queued again.
+    """
+    queue_provider_call(queues, payment, now)
+    for number in messages_due(payment):
+        queues.message(payment.payment_id, number, payment.customer_id)
 
 
 def queue_messages_ahead(queues: Queues, payment: Payment, numbers: Iterable[int]) -> None:

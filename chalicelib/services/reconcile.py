@@ -194,17 +194,31 @@ class Reconcile:
             differences=finished.differences_count,
         )
         self._journal.count("BooksDifferences", finished.differences_count)
+        # Of passes alone: that none ends is an alarm, and a look at one customer must not hush it.
         self._journal.count("BooksChecked", finished.customers - finished.busy)
 
     # --- one customer -------------------------------------------------------------------------
 
     def check_customer(self, customer_id: str) -> CustomerBooks:
-        """Prove the books of one customer. One without an account is right if nothing was posted.
+        """Prove the books of one customer, at once and apart from any pass and its report.
+
+        What is wrong is told and counted as in a pass. A customer without an account is right if
+        nothing was posted.
 
         Raises:
             TryAgain: the store cannot tell now.
         """
         [books] = self._check([customer_id])
+        self._tell_differences(books)
+        self._journal.event(
+            "customer_books_checked",
+            customer_id=customer_id,
+            versions=books.versions,
+            payments=books.payments,
+            busy=books.busy,
+            differences=len(books.differences),
+        )
+        self._journal.count("BooksDifferences", len(books.differences))
         return books
 
     def _check(self, customer_ids: Iterable[str]) -> list[CustomerBooks]:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.errors import MwangaError
 from chalicelib.domain.payment import (
+    PAID_OTHERWISE,
     Payment,
     Refund,
     RefundState,
@@ -26,8 +27,13 @@ from chalicelib.domain.payment import (
     refund_called,
     vend_void,
 )
-from chalicelib.domain.reversal import NotReversible, reversed_into_credit, reversible_minor
-from chalicelib.services.follow_up import queue_what_follows
+from chalicelib.domain.reversal import (
+    NotReversible,
+    check_not_delivered,
+    reversed_into_credit,
+    reversible_minor,
+)
+from chalicelib.services.follow_up import queue_refund
 from chalicelib.services.jitter import jitter_seconds
 from chalicelib.services.ports import (
     Accounts,
@@ -49,7 +55,7 @@ from chalicelib.services.ports import (
     TryAgain,
     VersionConflict,
 )
-from chalicelib.services.resolve import NotHeld, PaymentNotFound, troubled_vends
+from chalicelib.services.resolve import NotHeld, PaymentNotFound, latest_payments, unused_vends
 from chalicelib.services.vend import OutOfTime
 
 WRITES_MAX = 8
@@ -151,6 +157,11 @@ class GiveBack:
             except VersionConflict:
                 self._pause(jitter_seconds(round_number))
                 continue
+            except OutcomeUnknown:
+                # Whoever is told to ask again would begin a second one, if the first was begun.
+                stored = self._payments.get(payment_id) or payment
+                if noted.events[-1] not in stored.events:
+                    raise
             self._journal.event("refund_begun", payment_id=payment_id, actor=actor)
             self._queue(stored)
             return stored
@@ -172,6 +183,8 @@ class GiveBack:
         refused = open_refund(payment)
         if refused is not None:
             return self._payments.save(self._once_more(payment, refused, amount_minor))
+        if payment.reason == PAID_OTHERWISE:
+            raise NotRefundable("another amount was paid than agreed: give it back at the provider")
         if payment.settled_at is None:
             amount_minor = self._checked(payment, amount_minor, payment.kept_minor)
             return self._payments.save(refund_begun(payment, amount_minor, self._clock.now()))
@@ -187,12 +200,13 @@ class GiveBack:
 
     def _begin_settled(self, payment: Payment, amount_minor: int | None) -> Payment:
         """Take the money of the troubled vends off the account; the provider is asked after."""
-        vends = troubled_vends(payment)
+        vends = unused_vends(payment)
         account = self._accounts.get(payment.customer_id) if payment.customer_id else None
         if account is None or not vends:
             raise NotRefundable("all of it has bought something")
         now = self._clock.now()
         try:
+            check_not_delivered(payment, vends, latest_payments(self._payments, payment, vends))
             # Credit in hand joined the payment: what it bought becomes credit again.
             possible_minor = min(payment.kept_minor, reversible_minor(account, vends))
             amount_minor = self._checked(payment, amount_minor, possible_minor)
@@ -218,7 +232,7 @@ class GiveBack:
     def _queue(self, payment: Payment) -> None:
         """Queue the call. A failure is harmless: the sweeper finds the payment."""
         try:
-            queue_what_follows(self._queues, payment, self._clock.now())
+            queue_refund(self._queues, payment, self._clock.now())
         except QueueUnavailable:
             self._journal.event("queueing_failed", payment_id=payment.payment_id)
 
@@ -240,8 +254,8 @@ class GiveBack:
                 return  # a person may still assign it; the sweeper comes back to it
             payment = self._begun_by_itself(payment)
         refund = open_refund(payment)
-        if payment.status is not Status.REFUNDING or refund is None:
-            queue_what_follows(self._queues, payment, self._clock.now())
+        if refund is None or not _goes_on(payment, refund):
+            queue_refund(self._queues, payment, self._clock.now())
             return
         takes = timedelta(seconds=provider.timeout_seconds) + LEASE_MARGIN
         if self._clock.now() + takes > deadline:
@@ -260,11 +274,11 @@ class GiveBack:
         now = self._clock.now()
         if refund.state is RefundState.CALLING:
             if refund.lease_until is not None and now <= refund.lease_until:
-                queue_what_follows(self._queues, payment, now)
+                queue_refund(self._queues, payment, now)
                 return
             answer = self._unknown(provider, refund, "no answer was recorded")
         elif refund.retry_at is not None and refund.retry_at > now:
-            queue_what_follows(self._queues, payment, now)
+            queue_refund(self._queues, payment, now)
             return
         elif _is_to_be_called(provider, refund):
             payment = self._payments.save(refund_called(payment, refund.number, now + takes, now))
@@ -279,6 +293,8 @@ class GiveBack:
         try:
             taken = provider.refund(payment, refund)
         except ProviderRefused as refused:
+            if refund.in_doubt:  # a no to this call says nothing of the one before
+                return self._unknown(provider, refund, refused.code)
             return _Answer(RefundState.REFUSED, reason=refused.code)
         except ProviderUnreachable as unsent:
             return self._unsent(refund, unsent.code)
@@ -317,6 +333,8 @@ class GiveBack:
         retry_at = None
         if refund.attempts < CALLS_MAX:
             retry_at = self._later(30 * 2 ** (refund.attempts - 1))
+        elif refund.in_doubt:
+            return _Answer(RefundState.UNCERTAIN, reason=reason)
         return _Answer(RefundState.REFUSED, reason=reason, retry_at=retry_at)
 
     def _absent(self, provider: Provider, refund: Refund, asked_at: datetime) -> _Answer:
@@ -414,7 +432,7 @@ class GiveBack:
         self._journal.count("Refunds", channel=payment.channel, outcome=refund.state.value)
         if payment.status is Status.HELD:
             self._journal.count("Held", reason=payment.reason or "")
-        queue_what_follows(self._queues, payment, self._clock.now())
+        queue_refund(self._queues, payment, self._clock.now())
 
     # --- the provider tells by itself -----------------------------------------------------------
 
@@ -436,7 +454,7 @@ class GiveBack:
                 self._journal.count("RefundNewsUnplaced")
                 return
             if refund.state not in _AWAITING_NEWS:
-                queue_what_follows(self._queues, payment, self._clock.now())
+                queue_refund(self._queues, payment, self._clock.now())
                 return
             try:
                 stored = self._payments.save(self._with_news(payment, refund, told))
@@ -478,6 +496,12 @@ def _contradicts(refund: Refund, told: RefundTaken | str) -> bool:
     if refund.state is RefundState.REFUSED:
         return not isinstance(told, str)
     return refund.state is RefundState.INTENDED
+
+
+def _goes_on(payment: Payment, refund: Refund) -> bool:
+    """Whether the provider is still to be asked: one that is slow also while a person looks."""
+    slow = payment.status is Status.HELD and refund.state is RefundState.ACCEPTED
+    return slow or payment.status is Status.REFUNDING
 
 
 def _is_to_be_called(provider: Provider, refund: Refund) -> bool:

@@ -5,20 +5,24 @@ What stands in doubt is a vend or, after it began, a refund. Giving money back i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 from chalicelib.domain.account import Account
+from chalicelib.domain.allocation import VendKind
 from chalicelib.domain.errors import FieldError, MwangaError
 from chalicelib.domain.payment import (
+    PAID_OTHERWISE,
     RECEIPT,
+    STUCK,
     Payment,
     Refund,
     RefundState,
     Status,
     Vend,
     VendState,
+    expired,
     messages_due,
     open_refund,
     refund_again,
@@ -29,7 +33,13 @@ from chalicelib.domain.payment import (
     vend_done,
     vend_void,
 )
-from chalicelib.domain.reversal import NotReversible, credited, reversed_into_credit
+from chalicelib.domain.reversal import (
+    NotReversible,
+    check_not_delivered,
+    credited,
+    reversed_into_credit,
+    reversible_vends,
+)
 from chalicelib.services.follow_up import queue_messages_ahead, queue_what_follows
 from chalicelib.services.ports import (
     Accounts,
@@ -48,6 +58,7 @@ from chalicelib.services.ports import (
 )
 
 WRITES_MAX = 8
+LATEST = 100
 _WAITING = frozenset({Status.HELD, Status.REFUND_DUE})
 TROUBLED = frozenset({VendState.UNCERTAIN, VendState.REFUSED, VendState.VOID})
 
@@ -116,6 +127,7 @@ class Resolve:
             if refund is not None:
                 return self._refund_taken_up_again(payment, refund, not_issued)
             if payment.settled_at is None:
+                _check_was_received(payment)
                 return released(self._judged_anew(payment), self._clock.now())
             for troubled in _chosen(payment, vend):
                 payment = self._taken_up_again(payment, troubled, not_issued)
@@ -177,6 +189,8 @@ class Resolve:
     def resolve_refunded(self, payment_id: str, *, actor: str, reason: str) -> Payment:
         """The refund in doubt was made: the provider's console shows it.
 
+        Also of money that was paid otherwise than agreed, and given back in that console.
+
         Raises:
             PaymentNotFound, NotHeld: see there.
             FieldError: on ``outcome``: no refund of it is in doubt, or it is under way.
@@ -184,6 +198,8 @@ class Resolve:
 
         def change(payment: Payment) -> Payment:
             refund = open_refund(payment)
+            if refund is None and payment.reason == PAID_OTHERWISE:
+                return expired(payment, PAID_OTHERWISE, self._clock.now())
             if refund is None:
                 raise FieldError("outcome", "no refund of it is in doubt")
             _check_not_asked_for_now(refund)
@@ -225,14 +241,15 @@ class Resolve:
             void = payment.with_refund(replace(refund, state=RefundState.VOID, retry_at=None))
             after, account = credited(void, account, refund.amount_minor)
             return standing(after, now), account
-        troubled = troubled_vends(payment)
-        if not troubled:
-            raise FieldError("outcome", "no vend of it waits for a person")
+        vends = unused_vends(payment)
+        if not vends:
+            raise FieldError("outcome", "no vend of it waits for a person, or could become credit")
         try:
-            after, account = reversed_into_credit(payment, account, troubled)
+            check_not_delivered(payment, vends, latest_payments(self._payments, payment, vends))
+            after, account = reversed_into_credit(payment, account, vends)
         except NotReversible as used:
             raise FieldError("outcome", used.detail) from used
-        for vend in troubled:
+        for vend in vends:
             after = vend_void(after, vend.number, now, closed=True)
         return after, account
 
@@ -251,6 +268,7 @@ class Resolve:
         def change(payment: Payment) -> Payment:
             if payment.settled_at is not None:
                 raise FieldError("outcome", "the payment has been settled for a device")
+            _check_was_received(payment)
             refund = open_refund(payment)
             if refund is not None:
                 _check_refused(refund)
@@ -332,6 +350,8 @@ class Resolve:
             provider = self._providers.get(payment.channel)
             _check_can_be_told(provider.refund_recovery if provider else RecoveryClass.OPAQUE)
             again = replace(refund, retry_at=now, looks=0)
+        elif refund.state is RefundState.ACCEPTED:
+            again = replace(refund, retry_at=now)
         elif refund.state in (RefundState.UNCERTAIN, RefundState.REFUSED):
             again = replace(refund, state=RefundState.REFUSED, retry_at=now)
         return refund_again(payment, again, now)
@@ -348,8 +368,21 @@ def _check_not_asked_for_now(refund: Refund) -> None:
     Raises:
         FieldError: on ``outcome``.
     """
-    if refund.state in (RefundState.CALLING, RefundState.ACCEPTED):
+    if refund.state is RefundState.CALLING:
         raise FieldError("outcome", "its refund is under way: let it go on first")
+
+
+def _check_was_received(payment: Payment) -> None:
+    """That the payment's amount is what has moved.
+
+    Raises:
+        FieldError: on ``outcome``: another amount was paid than was agreed, so it must go back.
+    """
+    if payment.reason == PAID_OTHERWISE:
+        raise FieldError(
+            "outcome",
+            "another amount was paid than agreed: give it back at the provider, and say so",
+        )
 
 
 def _check_refused(refund: Refund) -> None:
@@ -377,6 +410,33 @@ def troubled_vends(payment: Payment) -> tuple[Vend, ...]:
     return tuple(
         v for v in payment.vends if v.state in TROUBLED and not v.closed and v.retry_at is None
     )
+
+
+def unused_vends(payment: Payment) -> tuple[Vend, ...]:
+    """The vends of a held payment whose money can go another way.
+
+    Those that need a person, and, of a payment that is stuck, those that were never sold. An
+    unlock stays: it has to be made.
+    """
+    vends = troubled_vends(payment)
+    if payment.reason == STUCK:
+        vends += tuple(v for v in payment.vends if _was_never_sold(v))
+    return reversible_vends(payment, vends)
+
+
+def _was_never_sold(vend: Vend) -> bool:
+    if vend.state is VendState.REFUSED:
+        return vend.retry_at is not None and not vend.in_doubt
+    return vend.state is VendState.INTENDED
+
+
+def latest_payments(
+    payments: Payments, payment: Payment, vends: Sequence[Vend]
+) -> Sequence[Payment]:
+    """The latest payments of its owner, where time vends make it necessary to look at them."""
+    if not any(vend.kind is VendKind.TIME for vend in vends):
+        return ()
+    return payments.by_owner(payment.owner, LATEST, None).items
 
 
 def _chosen(payment: Payment, number: int | None) -> tuple[Vend, ...]:

@@ -228,6 +228,7 @@ def _intended(number: int, intent: VendIntent, device: Device) -> Vend:
         money_minor=intent.money_minor,
         cost_minor=intent.cost_minor,
         paid_until=intent.paid_until,
+        days_bought=intent.days_bought,
     )
 
 

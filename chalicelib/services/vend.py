@@ -94,13 +94,20 @@ class _Answer:
     retry_at: datetime | None = None
     units: Fraction | None = None
     reference: str | None = None
+    told_until: datetime | None = None
 
     def applied_to(self, payment: Payment, number: int, now: datetime) -> Payment:
         """The payment after this answer."""
         match self.state:
             case VendState.DONE:
                 return vend_done(
-                    payment, number, self.value, now, units=self.units, reference=self.reference
+                    payment,
+                    number,
+                    self.value,
+                    now,
+                    units=self.units,
+                    reference=self.reference,
+                    told_until=self.told_until,
                 )
             case VendState.REFUSED:
                 return vend_refused(payment, number, self.reason, now, self.retry_at)
@@ -269,7 +276,7 @@ class VendTokens:
         stated = vendor.manufacturer
         try:
             order = self._order(stated, payment, vend)
-            sold = self._sold(vendor, payment, order)
+            sold, told_until = self._sold(vendor, payment, order)
         except VendRefused as refused:
             return self._refused(vend, refused.code)
         except SecretMissing:
@@ -278,7 +285,7 @@ class VendTokens:
             return self._unsent(stated, vend, unsent.code)
         except VendUncertain as uncertain:
             return self._uncertain(stated, vend, uncertain.detail)
-        return self._answer_of(stated, vend, sold)
+        return replace(self._answer_of(stated, vend, sold), told_until=told_until)
 
     def _order(self, stated: Manufacturer, payment: Payment, vend: Vend) -> VendOrder:
         """What to ask for: for an absolute manufacturer, until when the device is owed its time."""
@@ -293,8 +300,12 @@ class VendTokens:
             order = replace(order, technical=device.technical if device else {})
         return order
 
-    def _sold(self, vendor: Vendor, payment: Payment, order: VendOrder) -> Sold:
+    def _sold(
+        self, vendor: Vendor, payment: Payment, order: VendOrder
+    ) -> tuple[Sold, datetime | None]:
         """Ask; an absolute manufacturer until it was told what the account says *after* the call.
+
+        Answers what was sold, and until when the device was told to run.
 
         Two vends of one device may be called in any order. Each sets what the account says, so
         whoever comes last sets the latest date; and whoever finds that the account has moved on
@@ -302,12 +313,12 @@ class VendTokens:
         """
         sold = self._called(vendor, order)
         if not vendor.manufacturer.absolute:
-            return sold
+            return sold, None
         for _ in range(OWED_READINGS_MAX):
             try:
                 owed = self._as_owed(payment, order.vend)
                 if owed == order.vend:
-                    return sold
+                    return sold, owed.paid_until
                 self._check_time(vendor.manufacturer, order.vend)
                 order = replace(order, vend=owed)
                 sold = self._called(vendor, order)
@@ -322,22 +333,9 @@ class VendTokens:
             raise OutOfTime
 
     def _called(self, vendor: Vendor, order: VendOrder) -> Sold:
-        with self._timed(vendor.manufacturer):
-            return self._telling_breaker(vendor.manufacturer, lambda: vendor.vend(order))
-
-    def _telling_breaker(self, stated: Manufacturer, call: Callable[[], Sold]) -> Sold:
-        """What comes of a call, told to the circuit breaker: a clear no is an answer too."""
-        try:
-            with self._breaker.watching(stated.key):
-                sold = call()
-        except (VendorUnreachable, VendUncertain):
-            self._breaker.failed(stated.key)
-            raise
-        except (VendRefused, VendAbsent):
-            self._breaker.answered(stated.key)
-            raise
-        self._breaker.answered(stated.key)
-        return sold
+        stated = vendor.manufacturer
+        with self._timed(stated), self._breaker.call(stated.key):
+            return vendor.vend(order)
 
     def _as_owed(self, payment: Payment, vend: Vend) -> Vend:
         """The vend with what its device is owed now: the latest end of its paid time, or for good.
@@ -350,6 +348,8 @@ class VendTokens:
         """
         account = self._accounts.get(payment.customer_id) if payment.customer_id else None
         record = account.device(vend.serial_number) if account else None
+        if vend.kind is VendKind.UNLOCK and (record is None or not record.owned):
+            return vend  # it is unlocked for good, whoever owns it now
         if record is None or not record.owned:
             raise VendRefused("device_moved", "the device has another owner now")
         if record.unlocked:
@@ -375,7 +375,8 @@ class VendTokens:
             order = self._order(stated, payment, vend)
             if stated.one_at_a_time:
                 order = replace(order, known_tokens=self._known_tokens(payment, vend))
-            sold = self._telling_breaker(stated, lambda: vendor.look_up(order))
+            with self._breaker.call(stated.key):
+                sold = vendor.look_up(order)
         except VendAbsent:
             return self._absent(stated, payment, vend)
         except VendRefused as refused:
@@ -514,7 +515,8 @@ class VendTokens:
         """Of this vend, and of the one in its place: the others have messages of their own."""
         now = self._clock.now()
         if vend.retry_at is not None:
-            queue_vend(self._queues, payment.payment_id, vend, now)
+            soon = now + timedelta(seconds=POSTPONED_SECONDS_MIN)
+            queue_vend(self._queues, payment.payment_id, vend, now, not_before=soon)
         if vend.state is VendState.VOID and vend.closed:
             for other in payment.vends:
                 if other.state is VendState.INTENDED:

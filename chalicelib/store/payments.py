@@ -56,7 +56,7 @@ _BY_OWNER = Listing(
 )
 _BY_STATUS = "payments/status"
 _LEASABLE = (VendState.INTENDED, VendState.REFUSED)
-_WITH_VENDS_UNDER_WAY = (Status.VENDING, Status.HELD)
+_WITH_VENDS_UNDER_WAY = (Status.VENDING, Status.HELD, Status.REFUNDING)
 
 
 class DynamoPayments:

@@ -6,10 +6,13 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from chalicelib.runtime.metrics import NAMESPACE
+from chalicelib.services.reconcile import PASS_EVERY
 from infra.package import ROOT
 
 Template = dict[str, Any]
@@ -28,6 +31,16 @@ DEAD_QUEUES = {
     "MessagesQueue": "MessagesDeadQueue",
     "ProviderCallsQueue": "ProviderCallsDeadQueue",
 }
+COUNTED_ALARMS = {
+    "ReferenceConflicts",
+    "ReportsFailed",
+    "LateAnswers",
+    "LateRefundAnswers",
+    "RefundNewsUnplaced",
+    "BooksDifferences",
+    "SweepFailures",
+}
+"""The metrics of which one is enough for a person to look."""
 
 TABLE_KEYS = {
     "accounts": {"customer_id": "S"},
@@ -86,6 +99,12 @@ def mappings(expanded: Template) -> dict[str, dict[str, Any]]:
         mapping["FunctionName"]["Ref"]: mapping
         for mapping in of_type(expanded, "AWS::Lambda::EventSourceMapping").values()
     }
+
+
+def counted_alarms(template: Template) -> list[dict[str, Any]]:
+    """The alarms on what our own functions count."""
+    alarms = of_type(template, "AWS::CloudWatch::Alarm").values()
+    return [alarm for alarm in alarms if alarm["Namespace"] == NAMESPACE]
 
 
 def statements(template: Template, function: str) -> list[dict[str, Any]]:
@@ -241,7 +260,7 @@ class TestQueues:
         (alarm,) = (
             alarm
             for alarm in of_type(template, "AWS::CloudWatch::Alarm").values()
-            if list(references(alarm["Dimensions"])) == [dead]
+            if list(references(alarm.get("Dimensions", []))) == [dead]
         )
         assert (alarm["Namespace"], alarm["MetricName"]) == (
             "AWS/SQS",
@@ -252,6 +271,58 @@ class TestQueues:
             1,
         )
         assert alarm["AlarmActions"] == [{"Ref": "AlarmsTopic"}]
+
+
+class TestAlarms:
+    def test_what_needs_a_person_rings_at_the_first_one(self, template: Template) -> None:
+        rings = {
+            alarm["MetricName"]
+            for alarm in counted_alarms(template)
+            if (alarm["Statistic"], alarm["Period"], alarm["EvaluationPeriods"]) == ("Sum", 300, 1)
+            and alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+            and alarm["Threshold"] == 1
+            and alarm["TreatMissingData"] == "notBreaching"
+        }
+        assert rings == COUNTED_ALARMS
+
+    def test_that_no_proof_of_the_books_ends_rings_although_nothing_is_counted(
+        self, template: Template
+    ) -> None:
+        (alarm,) = (a for a in counted_alarms(template) if a["MetricName"] == "BooksChecked")
+        assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == (
+            "SampleCount",
+            "LessThanThreshold",
+            1,
+        )
+        assert alarm["TreatMissingData"] == "breaching"
+        window = timedelta(seconds=alarm["Period"] * alarm["EvaluationPeriods"])
+        assert PASS_EVERY + timedelta(hours=1) <= window <= timedelta(days=7)  # CloudWatch's limit
+        assert alarm["Period"] >= 3600  # with a shorter one the limit is a day
+
+    def test_each_watches_over_all_what_the_code_counts(self, template: Template) -> None:
+        counted = {
+            metric
+            for path in (ROOT / "chalicelib").rglob("*.py")
+            for metric in re.findall(r'journal\.count\(\s*"(\w+)"', path.read_text())
+        }
+        alarms = counted_alarms(template)
+        assert {alarm["MetricName"] for alarm in alarms} <= counted
+        assert all("Dimensions" not in alarm for alarm in alarms)
+
+    def test_each_tells_the_topic_what_it_means_and_when_it_is_over(
+        self, template: Template
+    ) -> None:
+        alarms = of_type(template, "AWS::CloudWatch::Alarm").values()
+        assert len(alarms) == len(DEAD_QUEUES) + len(COUNTED_ALARMS) + 1
+        for alarm in alarms:
+            assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmsTopic"}]
+            assert alarm["AlarmDescription"].endswith(".")
+
+    def test_operations_read_what_to_do_about_each(self, template: Template) -> None:
+        text = (ROOT / "docs/operations.md").read_text()
+        for alarm in of_type(template, "AWS::CloudWatch::Alarm").values():
+            name = alarm["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
+            assert f"`{name}`" in text
 
 
 class TestTables:

@@ -76,6 +76,16 @@ class VendUncertain(MwangaError):
     code = "vend_uncertain"
 
 
+class VendorSilent(VendUncertain):
+    """No whole answer came, or one that only a broken server gives.
+
+    It counts against the manufacturer in its circuit. Any other uncertain answer came from one
+    that works, whatever it may mean.
+    """
+
+    code = "vendor_silent"
+
+
 class VendAbsent(MwangaError):
     """A search was answered, and what it looked for is not there (yet)."""
 
@@ -160,7 +170,7 @@ class Vendor(Protocol):
         """Ask for one vend; one network call, no retry inside.
 
         Raises:
-            VendRefused, VendorUnreachable, VendUncertain: see there.
+            VendRefused, VendorUnreachable, VendUncertain, VendorSilent: see there.
             SecretMissing: the credentials are not configured; nothing was sent.
         """
 
@@ -173,7 +183,7 @@ class Vendor(Protocol):
         Raises:
             VendAbsent: the manufacturer knows of no such sale (yet).
             VendRefused: it says that nothing was given, for good.
-            VendorUnreachable, VendUncertain, SecretMissing: it cannot be told now.
+            VendorUnreachable, VendUncertain, VendorSilent, SecretMissing: it cannot be told now.
         """
 
     def token(self, text: str | None) -> str | None:

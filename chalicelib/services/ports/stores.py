@@ -82,9 +82,9 @@ class Payments(Protocol):
         """Take up a vend: attempt n-1 -> n, state -> calling, in one conditional request.
 
         Only from ``intended`` or ``refused``, or, with ``again``, from ``uncertain``, and with
-        ``attempts == attempt - 1``, while the payment is ``vending`` or ``held`` (another vend of
-        it may be held). Vend n stands at index n - 1. Answers the payment as written, ``None``
-        when the condition did not hold.
+        ``attempts == attempt - 1``, while the payment is ``vending``, or ``held`` or ``refunding``
+        (for another vend's sake). Vend n stands at index n - 1. Answers the payment as written,
+        ``None`` when the condition did not hold.
         """
 
     def receive(self, payment: Payment, guard: tuple[str, str]) -> Payment:

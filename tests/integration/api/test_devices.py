@@ -141,8 +141,9 @@ def test_what_a_meter_s_manufacturer_needs_has_no_counter(api: Api, meter1: str)
 # --- tariff -----------------------------------------------------------------------------------
 
 
-def put_under(api: Api, tariff_id: object, serial_number: str = "47001") -> Reply:
-    return api.put(f"/devices/{serial_number}/tariff", {"tariff_id": tariff_id}, "office")
+def put_under(api: Api, tariff_id: object, serial_number: str = "47001", **fields: object) -> Reply:
+    body = {"tariff_id": tariff_id, **fields}
+    return api.put(f"/devices/{serial_number}/tariff", body, "office")
 
 
 def test_a_meter_comes_under_another_tariff_from_now_on(
@@ -158,6 +159,35 @@ def test_a_meter_comes_under_another_tariff_from_now_on(
     assert api.get("/customers/C1/account").json["owed"] == "150.00"
     assert entries(api, "C1")[-1].what == "tariff_changed"
     assert books_differ(api, "C1") == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        ({"reason": "the shop has closed"}, "the shop has closed"),
+        ({"reason": None}, "another tariff"),
+        ({}, "another tariff"),
+    ],
+)
+def test_why_a_meter_came_under_another_tariff_is_kept_and_may_be_left_out(
+    api: Api, meter1: str, place: Place, fields: dict[str, object], kept: str
+) -> None:
+    assert put_under(api, place.tariff_id, **fields).status == 200
+    entry = entries(api, "C1")[-1]
+    assert (entry.what, entry.reason, entry.actor) == (
+        "tariff_changed",
+        kept,
+        "office@example.com",
+    )
+
+
+@pytest.mark.parametrize("reason", ["", " ", 7, "x" * 501])
+def test_a_reason_that_is_none_is_refused_and_changes_nothing(
+    api: Api, meter1: str, place: Place, reason: object
+) -> None:
+    answer = put_under(api, place.tariff_id, reason=reason)
+    assert (answer.status, answer.fields) == (422, ["reason"])
+    assert account_of(api, "C1").version == 1
 
 
 def test_the_tariff_it_has_is_no_change(api: Api, meter1: str, fee_id: int) -> None:

@@ -3,6 +3,7 @@ and nobody else waits for it."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,9 +12,21 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.circuit import FAILURES_MAX
+from chalicelib.domain.errors import MwangaError
 from chalicelib.domain.payment import Status, VendState
 from chalicelib.services.breaker import WRITES_MAX
-from chalicelib.services.ports import OutcomeUnknown, QueueUnavailable, TryAgain, VersionConflict
+from chalicelib.services.ports import (
+    OutcomeUnknown,
+    QueueUnavailable,
+    SecretMissing,
+    TryAgain,
+    VendAbsent,
+    VendorSilent,
+    VendorUnreachable,
+    VendRefused,
+    VendUncertain,
+    VersionConflict,
+)
 from chalicelib.services.vend import POSTPONED_SPREAD, UNREACHABLE_MAX
 from chalicelib.wiring import Wiring
 from tests.integration.company import METER, NOW, Company, FixedClock
@@ -24,8 +37,10 @@ from tests.integration.services.waiting import come_back_to_the_end
 from tests.integration.vendor import (
     NO_CONNECTION,
     Answer,
+    Behaviour,
     FakeCalin,
     FakeSparkMeter,
+    hanging_up,
     unclear,
 )
 
@@ -103,26 +118,78 @@ def test_an_answer_starts_the_count_anew(process: Processes, diary: Diary) -> No
     assert diary.said("circuit_closed") == [{"manufacturer": "calin"}]
 
 
-# --- a silent manufacturer ------------------------------------------------------------------
+# --- what a call shows ------------------------------------------------------------------------
+
+FAILURES = [VendorUnreachable(), VendorSilent()]
+ANSWERS = [None, VendRefused("no"), VendUncertain(), VendAbsent()]
 
 
-def test_a_slow_call_counts_as_failed_while_it_still_runs(
-    process: Processes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def call(by: Wiring, ending: Exception | None, told: int = 0) -> None:
+    """One call that ends so, but not before that many failures are noted."""
+    with contextlib.suppress(MwangaError), by.breaker.call("calin"):
+        deadline = time.monotonic() + 10
+        while by.circuits.get("calin").failures < told:
+            assert time.monotonic() < deadline, "nobody was told"
+        if ending is not None:
+            raise ending
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any call is slow that does not end at once."""
     monkeypatch.setattr("chalicelib.services.breaker.SLOW_SECONDS", 0.01)
+
+
+@pytest.mark.parametrize("ending", FAILURES, ids=repr)
+def test_a_call_that_fails_counts_once(process: Processes, ending: Exception) -> None:
     worker = process()
-    for failures in range(1, FAILURES_MAX + 1):
-        with worker.breaker.watching("calin"):
-            deadline = time.monotonic() + 10
-            while worker.circuits.get("calin").failures < failures:
-                assert time.monotonic() < deadline, "nobody was told"
-    assert wait(process()) == 30
+    for _ in range(3):
+        call(worker, ending)
+    assert worker.circuits.get("calin").failures == 3
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("ending", FAILURES, ids=repr)
+def test_a_slow_call_counts_while_it_still_runs_and_no_more_when_it_fails(
+    process: Processes, ending: Exception
+) -> None:
+    worker = process()
+    for failures in (1, 2, 3):
+        call(worker, ending, told=failures)
+    assert worker.circuits.get("calin").failures == 3
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("ending", ANSWERS, ids=repr)
+def test_a_slow_call_that_is_answered_at_last_shows_that_the_manufacturer_works(
+    process: Processes, diary: Diary, ending: Exception | None
+) -> None:
+    fail(process(), FAILURES_MAX - 1)
+    call(process(), ending, told=FAILURES_MAX)
+    assert diary.counted("CircuitsOpened") == 1
+    assert process().circuits.get("calin").is_sound
+    assert wait(process()) is None
+
+
+@pytest.mark.parametrize("ending", ANSWERS, ids=repr)
+def test_any_answer_of_a_working_manufacturer_starts_the_count_anew(
+    process: Processes, ending: Exception | None
+) -> None:
+    fail(process(), FAILURES_MAX - 1)
+    call(process(), ending)
+    assert process().circuits.get("calin").failures == 0
+
+
+def test_a_call_that_was_not_made_shows_nothing(process: Processes) -> None:
+    fail(process(), 2)
+    call(process(), SecretMissing("manufacturers/calin"))
+    assert process().circuits.get("calin").failures == 2
 
 
 def test_a_quick_call_is_not_told_before_it_ends(process: Processes) -> None:
     worker = process()
-    with worker.breaker.watching("calin"):
-        pass
+    with worker.breaker.call("calin"):
+        assert worker.circuits.get("calin").revision == 0
     assert worker.circuits.get("calin").revision == 0
 
 
@@ -255,6 +322,14 @@ def test_a_write_that_happened_unseen_is_not_taken_for_the_present_state(
 # --- vends ----------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def sparkmeter(cloud: Cloud) -> Iterator[FakeSparkMeter]:
+    """SparkMeter, as a server that knows its transactions."""
+    with FakeSparkMeter() as fake:
+        fake.put_secrets(cloud)
+        yield fake
+
+
 def vends_of(
     company: Company, counter: Counter, count: int, serials: str = "47"
 ) -> list[dict[str, Any]]:
@@ -304,16 +379,46 @@ def test_postponed_vends_do_not_all_come_back_in_the_same_second(
     assert sorted(counter.delays("vends")) == [30, 32, 34]
 
 
-def test_unclear_answers_open_it_and_then_no_more_payments_become_uncertain(
-    company: Company, counter: Counter, calin: FakeCalin
+def not_json(request: dict[str, Any]) -> Answer:
+    return 200, "<html>please wait</html>"
+
+
+def too_many(request: dict[str, Any]) -> Answer:
+    return 429, {}
+
+
+@pytest.mark.parametrize("silent", [hanging_up, unclear, not_json, too_many])
+def test_silence_and_breakage_open_it_and_then_no_more_payments_become_uncertain(
+    company: Company, counter: Counter, calin: FakeCalin, silent: Behaviour
 ) -> None:
     messages = vends_of(company, counter, FAILURES_MAX + 3)
-    calin.behaviours = [unclear] * 20
+    calin.behaviours = [silent] * 20
     for message in messages:
         counter.vend(message)
     assert len(calin.requests) == FAILURES_MAX
     payments = [counter.now(message["payment_id"]) for message in messages]
     assert [p.status for p in payments] == [Status.HELD] * FAILURES_MAX + [Status.VENDING] * 3
+
+
+def unlisted(request: dict[str, Any]) -> Answer:
+    return 200, {"result_code": 99, "reason": "?", "result": ""}
+
+
+def forbidden(request: dict[str, Any]) -> Answer:
+    return 403, {}
+
+
+@pytest.mark.parametrize("odd", [unlisted, forbidden])
+def test_answers_that_nobody_understands_do_not_open_it(
+    company: Company, counter: Counter, wiring: Wiring, calin: FakeCalin, odd: Behaviour
+) -> None:
+    messages = vends_of(company, counter, FAILURES_MAX + 2)
+    calin.behaviours = [unclear, *[odd] * 20]
+    for message in messages:
+        counter.vend(message)
+    assert len(calin.requests) == len(messages)
+    assert {counter.now(message["payment_id"]).status for message in messages} == {Status.HELD}
+    assert wiring.circuits.get("calin").failures == 0
 
 
 def test_a_definite_no_is_an_answer_like_any_other(
@@ -328,6 +433,27 @@ def test_a_definite_no_is_an_answer_like_any_other(
     for message in messages:
         counter.vend(message)
     assert len(calin.requests) == len(messages)
+
+
+def test_look_ups_count_as_well(
+    company: Company,
+    counter: Counter,
+    wiring: Wiring,
+    sparkmeter: FakeSparkMeter,
+    clock: FixedClock,
+) -> None:
+    company.customer(company.meter(METER, manufacturer="sparkmeter"))
+    sparkmeter.behaviours = [sparkmeter.lost]
+    sparkmeter.look_behaviours = [unclear]
+    counter.vend(counter.to_the_vend(METER, 500))
+    failures = []
+    while delays := counter.delays("vends"):
+        failures.append(wiring.circuits.get("sparkmeter").failures)
+        clock.move(seconds(max(delays)))
+        counter.vend_all()
+    assert failures == [1, 2]
+    assert counter.now(PAYMENT_ID).status is Status.COMPLETED
+    assert wiring.circuits.get("sparkmeter").failures == 0
 
 
 def test_the_message_of_a_finished_vend_still_queues_its_sms(
@@ -397,14 +523,6 @@ def test_vends_that_wait_for_it_use_up_none_of_their_attempts(
 
 
 # --- an outage of one manufacturer ----------------------------------------------------------------
-
-
-@pytest.fixture
-def sparkmeter(cloud: Cloud) -> Iterator[FakeSparkMeter]:
-    """SparkMeter, as a server that knows its transactions."""
-    with FakeSparkMeter() as fake:
-        fake.put_secrets(cloud)
-        yield fake
 
 
 PAYMENTS_EACH = 30

@@ -190,6 +190,42 @@ def test_what_staff_did_to_credit_and_carry_is_part_of_the_books(
     assert check(wiring, asha) == RIGHT
 
 
+def test_what_is_wrong_with_one_customer_is_told_and_counted_but_is_no_pass(
+    wiring: Wiring, diary: Diary, asha: str
+) -> None:
+    slip_in(asha, 7)
+    before = len(diary.counts)
+    wiring.reconcile.check_customer(asha)
+    assert diary.said("books_difference") == [
+        {"customer_id": asha, "wrong": "credit", "ref": asha, "expected": "0", "found": "7"}
+    ]
+    assert diary.said("customer_books_checked") == [
+        {"customer_id": asha, "versions": 3, "payments": 2, "busy": False, "differences": 1}
+    ]
+    assert diary.counts[before:] == [("BooksDifferences", 1, {})]
+    assert wiring.reconciliations.latest() is None
+
+
+def test_one_customer_s_right_books_are_told_and_leave_the_pass_under_way_alone(
+    wiring: Wiring, clock: FixedClock, diary: Diary, asha: str
+) -> None:
+    begun = wiring.reconcile.run(clock.now())
+    before = len(diary.counts)
+    wiring.reconcile.check_customer(asha)
+    assert [said["differences"] for said in diary.said("customer_books_checked")] == [0]
+    assert diary.counts[before:] == [("BooksDifferences", 0, {})]
+    assert wiring.reconciliations.latest() == begun
+
+
+@pytest.mark.parametrize("nobody", ["C77", "17", " ", "x" * 3000])
+def test_a_customer_who_is_nobody_s_name_is_told_as_nothing_or_as_unreadable(
+    wiring: Wiring, company: Company, diary: Diary, pauses: list[float], nobody: str
+) -> None:
+    wiring.reconcile.check_customer(nobody)
+    [said] = diary.said("customer_books_checked")
+    assert (said["versions"], said["payments"]) == (0, 0)
+
+
 # --- plans that have ended ------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""The SMS as stored, and the messages in the three queues."""
+"""The SMS as stored, and the messages in the queues."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from chalicelib.channels import daraja, direct, paystack
-from chalicelib.channels.interface import Channel, FieldErrors, header
+from chalicelib.channels.interface import Channel, FieldErrors, header, shown
 from chalicelib.domain.errors import FieldError
 from chalicelib.services.ports import ProviderRequest
 
@@ -30,6 +30,22 @@ def test_a_header_is_found_in_any_case_and_empty_where_it_is_missing():
     request = ProviderRequest("GET", {}, {"x-one": "1"}, b"", "")
     assert header(request, "X-One") == "1"
     assert header(request, "X-Two") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("serial", "serial"),
+        ("too long for that", "too long "),
+        ("line\r\n\x00", "line???"),
+        ("café", "caf\\xe9"),
+        ("\u202e" * 9, "\\u202e\\u2"),
+        ("\ud800", "\\ud800"),
+        ("", ""),
+    ],
+)
+def test_a_stranger_s_word_is_shown_short_and_printable(text: str, seen: str):
+    assert shown(text, 9) == seen
 
 
 def test_several_field_errors_read_as_one():

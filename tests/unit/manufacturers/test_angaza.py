@@ -28,6 +28,7 @@ from chalicelib.services.ports import (
     SecretMissing,
     Sold,
     VendOrder,
+    VendorSilent,
     VendorUnreachable,
     VendRefused,
     VendUncertain,
@@ -278,6 +279,19 @@ def test_a_success_that_is_not_clear_is_uncertain(body: bytes):
         vended(answering(body))
 
 
+@pytest.mark.parametrize("body", [b"{}", refusal(), credited(None), credited("12345")])
+def test_an_answer_that_can_be_read_is_no_silence_however_odd(body: bytes):
+    with pytest.raises(VendUncertain) as uncertain:
+        vended(answering(body))
+    assert not isinstance(uncertain.value, VendorSilent)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>OK</html>", b"[]"])
+def test_an_answer_that_cannot_be_read_is_a_broken_servers(body: bytes):
+    with pytest.raises(VendorSilent):
+        vended(answering(body))
+
+
 @pytest.mark.parametrize("status", ["400 Bad", "401 No", "404 No", "409 Twice"])
 @pytest.mark.parametrize(
     "body",
@@ -298,14 +312,16 @@ def test_an_error_status_without_a_reason_is_uncertain(status: str, body: bytes)
         vended(answering(body, status=status))
 
 
-@pytest.mark.parametrize(
-    "status", ["302 Found", "408 Slow", "425 Early", "429 Many", "500 Oops", "503 -"]
-)
+SILENT = ["408 Slow", "425 Early", "429 Many", "500 Oops", "503 -"]
+
+
+@pytest.mark.parametrize("status", ["302 Found", *SILENT])
 @pytest.mark.parametrize("body", [b"", credited(), refusal()])
 def test_any_other_status_is_uncertain_whatever_it_says(status: str, body: bytes):
     with pytest.raises(VendUncertain) as uncertain:
         vended(answering(body, status=status))
     assert uncertain.value.detail == f"HTTP status {status[:3]}"
+    assert isinstance(uncertain.value, VendorSilent) is (status in SILENT)
 
 
 def test_a_redirect_is_not_followed():
@@ -319,14 +335,14 @@ def test_a_redirect_is_not_followed():
 @pytest.mark.parametrize(
     "data", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n" + credited(), b"garbage"]
 )
-def test_a_connection_that_breaks_after_the_question_is_uncertain(data: bytes):
-    with pytest.raises(VendUncertain):
+def test_a_connection_that_breaks_after_the_question_is_silence(data: bytes):
+    with pytest.raises(VendorSilent):
         vended(sending(data))
 
 
-def test_a_slow_answer_is_uncertain(monkeypatch: pytest.MonkeyPatch):
+def test_a_slow_answer_is_silence(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(angaza, "SECONDS_MAX", 0.2)
-    with pytest.raises(VendUncertain):
+    with pytest.raises(VendorSilent):
         vended(lambda connection: connection.recv(1))
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from chalicelib.domain.errors import MwangaError
 from chalicelib.manufacturers.answers import ask, fields_of, require_success, words_of
 from chalicelib.runtime.one_call import Answer
-from chalicelib.services.ports import VendorUnreachable, VendUncertain
+from chalicelib.services.ports import VendorSilent, VendorUnreachable, VendUncertain
 from tests.unit.scripted_server import answering, sending, serving
 
 
@@ -28,8 +28,8 @@ def test_a_vendor_that_cannot_be_reached_was_not_asked():
 
 
 @pytest.mark.parametrize("data", [b"", b"garbage", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"])
-def test_a_question_without_a_whole_answer_is_uncertain(data: bytes):
-    with serving(sending(data)) as server, pytest.raises(VendUncertain):
+def test_a_question_without_a_whole_answer_met_silence(data: bytes):
+    with serving(sending(data)) as server, pytest.raises(VendorSilent):
         ask("GET", server.url, {}, 5)
 
 
@@ -39,6 +39,30 @@ def test_only_a_2xx_is_a_success(status: int):
     require_success(Answer(299, b""))
     with pytest.raises(VendUncertain, match=f"HTTP status {status}"):
         require_success(Answer(status, b""))
+
+
+@pytest.mark.parametrize(
+    ("status", "silent"),
+    [
+        (199, False),
+        (302, False),
+        (400, False),
+        (401, False),
+        (404, False),
+        (408, True),
+        (409, False),
+        (425, True),
+        (429, True),
+        (499, False),
+        (500, True),
+        (503, True),
+        (599, True),
+    ],
+)
+def test_a_server_that_is_broken_or_busy_is_as_good_as_silent(status: int, silent: bool):
+    with pytest.raises(VendUncertain) as uncertain:
+        require_success(Answer(status, b""))
+    assert isinstance(uncertain.value, VendorSilent) is silent
 
 
 def test_an_object_is_read_without_rounding_its_numbers():
@@ -65,17 +89,17 @@ def test_an_object_is_read_without_rounding_its_numbers():
         '{"a": 1}'.encode("utf-16"),
     ],
 )
-def test_what_is_not_one_clear_object_is_uncertain(body: bytes):
-    with pytest.raises(VendUncertain):
+def test_what_is_not_one_clear_object_is_a_broken_servers(body: bytes):
+    with pytest.raises(VendorSilent):
         fields_of(Answer(200, body))
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode()))
-def test_any_body_is_an_object_or_uncertain(body: bytes):
+def test_any_body_is_an_object_or_a_broken_servers(body: bytes):
     try:
         fields = fields_of(Answer(200, body))
     except MwangaError as error:
-        assert isinstance(error, VendUncertain)
+        assert isinstance(error, VendorSilent)
     else:
         assert isinstance(fields, dict)
 

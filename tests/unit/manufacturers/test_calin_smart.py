@@ -29,6 +29,7 @@ from chalicelib.services.ports import (
     Sold,
     VendAbsent,
     VendOrder,
+    VendorSilent,
     VendorUnreachable,
     VendRefused,
     VendUncertain,
@@ -272,12 +273,29 @@ def test_a_success_that_is_not_clear_is_uncertain(body: bytes):
         vended(answering(body))
 
 
-@pytest.mark.parametrize("status", ["400 Bad", "401 No", "404 No", "429 Slow", "500 Oops", "503 -"])
+SILENT = ["429 Slow", "500 Oops", "503 -"]
+
+
+@pytest.mark.parametrize("status", ["400 Bad", "401 No", "404 No", *SILENT])
 @pytest.mark.parametrize("body", [b"", sold(), b'{"result_code": 3}'])
 def test_an_error_status_is_uncertain_whatever_it_says(status: str, body: bytes):
     with pytest.raises(VendUncertain) as uncertain:
         vended(answering(body, status=status))
     assert uncertain.value.detail == f"HTTP status {status[:3]}"
+    assert isinstance(uncertain.value, VendorSilent) is (status in SILENT)
+
+
+@pytest.mark.parametrize("body", [b"{}", sold(code=1), sold(code=None), sold(token=None)])
+def test_an_answer_that_can_be_read_is_no_silence_however_odd(body: bytes):
+    with pytest.raises(VendUncertain) as uncertain:
+        vended(answering(body))
+    assert not isinstance(uncertain.value, VendorSilent)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>OK</html>", b"[]"])
+def test_an_answer_that_cannot_be_read_is_a_broken_servers(body: bytes):
+    with pytest.raises(VendorSilent):
+        vended(answering(body))
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect"])
@@ -292,14 +310,14 @@ def test_a_redirect_is_not_followed_and_uncertain(status: str):
 @pytest.mark.parametrize(
     "data", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n" + sold(), b"garbage"]
 )
-def test_a_connection_that_breaks_after_the_question_is_uncertain(data: bytes):
-    with pytest.raises(VendUncertain):
+def test_a_connection_that_breaks_after_the_question_is_silence(data: bytes):
+    with pytest.raises(VendorSilent):
         vended(sending(data))
 
 
-def test_a_slow_answer_is_uncertain(monkeypatch: pytest.MonkeyPatch):
+def test_a_slow_answer_is_silence(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(calin_smart, "SECONDS_MAX", 0.2)
-    with pytest.raises(VendUncertain):
+    with pytest.raises(VendorSilent):
         vended(lambda connection: connection.recv(1))
 
 

@@ -30,6 +30,7 @@ from chalicelib.services.ports import (
     Sold,
     VendAbsent,
     VendOrder,
+    VendorSilent,
     VendorUnreachable,
     VendRefused,
     VendUncertain,
@@ -361,6 +362,19 @@ def test_an_answer_that_is_not_clear_is_uncertain(body: bytes):
         vended(answering(body))
 
 
+@pytest.mark.parametrize("body", [b"{}", taken(error=True), taken(transaction_id=None)])
+def test_an_answer_that_can_be_read_is_no_silence_however_odd(body: bytes):
+    with pytest.raises(VendUncertain) as uncertain:
+        vended(answering(body))
+    assert not isinstance(uncertain.value, VendorSilent)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>OK</html>", b"[]"])
+def test_an_answer_that_cannot_be_read_is_a_broken_servers(body: bytes):
+    with pytest.raises(VendorSilent):
+        vended(answering(body))
+
+
 @pytest.mark.parametrize("status", ["400 Bad", "401 No", "403 No", "404 No"])
 @pytest.mark.parametrize(
     "body", [b"", b"<html>", taken(), taken(error="no"), b'{"error": true}', b'{"error": ""}']
@@ -370,12 +384,16 @@ def test_an_error_status_without_a_word_why_is_uncertain(status: str, body: byte
         vended(answering(body, status=status))
 
 
-@pytest.mark.parametrize("status", ["302 Found", "409 Twice", "429 Slow", "500 Oops", "503 -"])
+SILENT = ["429 Slow", "500 Oops", "503 -"]
+
+
+@pytest.mark.parametrize("status", ["302 Found", "409 Twice", *SILENT])
 @pytest.mark.parametrize("body", [b"", taken(), b'{"error": "no"}'])
 def test_any_other_status_is_uncertain_whatever_it_says(status: str, body: bytes):
     with pytest.raises(VendUncertain) as uncertain:
         vended(answering(body, status=status))
     assert uncertain.value.detail == f"HTTP status {status[:3]}"
+    assert isinstance(uncertain.value, VendorSilent) is (status in SILENT)
 
 
 def test_a_redirect_is_not_followed():
@@ -389,8 +407,8 @@ def test_a_redirect_is_not_followed():
 @pytest.mark.parametrize(
     "data", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n" + taken(), b"garbage"]
 )
-def test_a_connection_that_breaks_after_the_question_is_uncertain(data: bytes):
-    with pytest.raises(VendUncertain):
+def test_a_connection_that_breaks_after_the_question_is_silence(data: bytes):
+    with pytest.raises(VendorSilent):
         vended(sending(data))
 
 
@@ -451,8 +469,9 @@ def test_a_transaction_that_is_not_clearly_ours_is_uncertain(body: bytes):
 @pytest.mark.parametrize("status", ["302 Found", "400 Bad", "401 No", "404 No", "500 Oops"])
 def test_a_look_up_with_an_error_status_is_uncertain(status: str):
     for body, vend in ((b'{"error": "no"}', NAMED), (transaction(), NAMED), (page(), VEND)):
-        with pytest.raises(VendUncertain):
+        with pytest.raises(VendUncertain) as uncertain:
             looked_up(body, vend, status)
+        assert isinstance(uncertain.value, VendorSilent) is (status in SILENT)
 
 
 # --- a top-up whose answer was lost -----------------------------------------------------------
@@ -509,20 +528,62 @@ def test_the_pages_together_keep_to_the_time_of_one_call(monkeypatch: pytest.Mon
     clock = SimpleNamespace(monotonic=iter([100, 100, 108, 119, 120]).__next__)
     monkeypatch.setattr(sparkmeter, "time", clock)
     monkeypatch.setattr(sparkmeter, "ask", ask)
-    with pytest.raises(VendUncertain, match="takes too long"):
+    with pytest.raises(VendorSilent, match="takes too long"):
         vendor("http://a.example").look_up(order())
     assert seconds_given == [20, 12, 1]
 
 
-def test_a_search_that_is_not_answered_is_uncertain(monkeypatch: pytest.MonkeyPatch):
+def test_a_search_that_is_not_answered_met_silence(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sparkmeter, "SECONDS_MAX", 0.2)
-    with serving(lambda connection: connection.recv(1)) as server, pytest.raises(VendUncertain):
+    with serving(lambda connection: connection.recv(1)) as server, pytest.raises(VendorSilent):
         vendor(server.url).look_up(order())
 
 
 def test_two_transactions_of_one_name_are_for_a_person():
     with pytest.raises(VendUncertain, match="several"):
         looked_up(page(row(), row(transaction_id="another")), VEND)
+
+
+ANOTHER = row(external_id="direct.acme-1.2", transaction_id="another")
+
+
+@pytest.mark.parametrize("state", ["processed", "pending", "not-processed", "unheard of", None, []])
+def test_another_vend_of_the_payment_that_was_sold_after_all_is_for_a_person(state: object):
+    sold_after_all = {**ANOTHER, "state": state}
+    for pages in ([page(sold_after_all)], [page(sold_after_all, cursor="p2"), page()]):
+        with serving(paging(*pages)) as server:
+            with pytest.raises(
+                VendUncertain, match="another vend of this payment was sold"
+            ) as told:
+                vendor(server.url).look_up(order())
+            assert not isinstance(told.value, VendorSilent)
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [[page(ANOTHER, row())], [page(row(), ANOTHER)], [page(ANOTHER, cursor="2"), page(row())]],
+)
+def test_a_top_up_is_found_also_beside_another_vend_of_its_payment(pages: list[bytes]):
+    with serving(paging(*pages)) as server:
+        assert vendor(server.url).look_up(order()) == Sold(reference=REFERENCE)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        row(external_id="direct.acme-11.1"),
+        row(external_id="direct.acme-1.1.1"),
+        row(external_id="direct.acme-1"),
+        row(external_id="direct.acme"),
+        row(external_id=None),
+        row(external_id=["direct.acme-1.2"]),
+        {**ANOTHER, "state": "error"},
+        {**ANOTHER, "state": "reversed"},
+    ],
+)
+def test_another_payment_or_one_that_gave_nothing_is_no_other_sale(other: dict[str, object]):
+    with pytest.raises(VendAbsent):
+        looked_up(page(other), VEND)
 
 
 def test_a_vend_without_a_time_cannot_be_searched():

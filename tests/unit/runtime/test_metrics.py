@@ -17,7 +17,7 @@ def printed(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return parsed
 
 
-def test_a_count_names_its_namespace_dimensions_and_value(
+def test_a_count_is_one_series_by_its_dimensions_and_one_over_all(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Metrics().count("Vended", 3, manufacturer="calin", kind="energy")
@@ -28,7 +28,7 @@ def test_a_count_names_its_namespace_dimensions_and_value(
     assert stamp["CloudWatchMetrics"] == [
         {
             "Namespace": "Mwanga",
-            "Dimensions": [["kind", "manufacturer"]],
+            "Dimensions": [["kind", "manufacturer"], []],
             "Metrics": [{"Name": "Vended", "Unit": "Count"}],
         }
     ]

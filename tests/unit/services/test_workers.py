@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from chalice.app import SQSEvent
+from chalice.app import CloudWatchEvent, SQSEvent
 
 from chalicelib.api import workers
 from chalicelib.services.ports import SmsFailed, TryAgain
@@ -36,6 +36,10 @@ class Parts:
         self.notify = SimpleNamespace(send=self._work)
         self.ask_provider = SimpleNamespace(work=self._work)
         self.sweep = SimpleNamespace(sweep=lambda: self._work("sweep"))
+        self.reconcile = SimpleNamespace(
+            run=lambda until, *, start_now: self._work("pass", until, start_now),
+            check_customer=self._work,
+        )
         self.clock = SimpleNamespace(now=lambda: NOW)
         self.journal = SimpleNamespace(event=self._event)
 
@@ -247,3 +251,51 @@ def test_a_sweep_that_fails_fails_the_function() -> None:
     with pytest.raises(TryAgain):
         workers.sweep(parts)  # type: ignore[arg-type]
     assert parts.done == [("sweep",)]
+
+
+def scheduled(detail: dict[str, Any]) -> CloudWatchEvent:
+    """The event of a schedule, or of an operator who writes a detail into it."""
+    names = ("version", "id", "detail-type", "source", "account", "time", "region")
+    return CloudWatchEvent(
+        {**dict.fromkeys(names, ""), "resources": [], "detail": detail}, Context()
+    )
+
+
+@pytest.mark.parametrize(
+    ("detail", "start_now"),
+    [
+        ({}, False),
+        ({"start": "now"}, True),
+        ({"start": "soon"}, False),
+        ({"customer_id": None}, False),
+    ],
+)
+def test_the_proof_of_the_books_goes_on_until_shortly_before_the_function_ends(
+    detail: dict[str, Any], start_now: bool
+) -> None:
+    parts = Parts()
+    workers.reconcile(scheduled(detail), parts)  # type: ignore[arg-type]
+    until = NOW + timedelta(seconds=45.5) - workers.RECONCILE_SPARE
+    assert parts.done == [("pass", until, start_now)]
+
+
+@pytest.mark.parametrize(
+    ("detail", "customer_id"),
+    [
+        ({"customer_id": "C17"}, "C17"),
+        ({"customer_id": "C17", "start": "now"}, "C17"),
+        ({"customer_id": 17}, "17"),
+        ({"customer_id": ""}, ""),
+    ],
+)
+def test_the_proof_of_one_customer_s_books_is_no_pass(
+    detail: dict[str, Any], customer_id: str
+) -> None:
+    parts = Parts()
+    workers.reconcile(scheduled(detail), parts)  # type: ignore[arg-type]
+    assert parts.done == [(customer_id,)]
+
+
+def test_a_proof_of_one_customer_s_books_that_fails_fails_the_function() -> None:
+    with pytest.raises(TryAgain):
+        workers.reconcile(scheduled({"customer_id": "C17"}), Parts({"C17": TryAgain()}))  # type: ignore[arg-type]
