@@ -92,16 +92,22 @@ def plan(
 class Company:
     """Sites, a tariff, and customers with devices, registered one by one."""
 
-    def __init__(self, wiring: Wiring) -> None:
+    def __init__(
+        self, wiring: Wiring, village_id: int | None = None, tariff_id: int | None = None
+    ) -> None:
+        """Found it, unless its village and its tariff are there already."""
         self.wiring = wiring
         self.registry = DynamoRegistry()
         self._made_by: dict[str, str] = {}
+        self.village_id = village_id or self._village()
+        self.tariff_id = tariff_id or self.tariff("Home", fee=None)
+
+    def _village(self) -> int:
+        DynamoSettings().save(Settings(languages=("en",)))
         sites = DynamoSites()
         cluster = sites.create(SiteKind.CLUSTER, "West")
         mini_grid = sites.create(SiteKind.MINI_GRID, "Lake", cluster.site_id)
-        self.village_id = sites.create(SiteKind.VILLAGE, "Kisumu", mini_grid.site_id).site_id
-        DynamoSettings().save(Settings(languages=("en",)))
-        self.tariff_id = self.tariff("Home", fee=None)
+        return sites.create(SiteKind.VILLAGE, "Kisumu", mini_grid.site_id).site_id
 
     def tariff(self, name: str, fee: int | None, price: int = 100) -> int:
         """A tariff made long ago; ``fee`` every seven days."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from moto.dynamodb.models import dynamodb_backends
 from moto.sqs.models import sqs_backends
 
 from chalicelib.domain.account import Account
@@ -18,7 +20,7 @@ from chalicelib.services.entries import posting_of
 from chalicelib.store.models import EntryRow
 from chalicelib.wiring import Wiring
 from tests.integration.company import Company, FixedClock, claim
-from tests.integration.conftest import Cloud
+from tests.integration.conftest import ACCOUNT, REGION, Cloud
 from tests.integration.vendor import FakeCalin
 
 ACTOR = "ops@example.org"
@@ -99,8 +101,18 @@ def wiring(process: Processes) -> Wiring:
 
 @pytest.fixture
 def company(wiring: Wiring) -> Company:
-    """A company without customers."""
-    return Company(wiring)
+    """A company without customers: founded once per process, every test gets a copy."""
+    backend = dynamodb_backends[ACCOUNT][REGION]
+    if not _founded:
+        first = Company(wiring)
+        _founded["tables"] = copy.deepcopy(backend.tables)
+        _founded["known"] = (first.village_id, first.tariff_id)
+        return first
+    backend.tables = copy.deepcopy(_founded["tables"])
+    return Company(wiring, *_founded["known"])
+
+
+_founded: dict[str, Any] = {}
 
 
 class Counter:

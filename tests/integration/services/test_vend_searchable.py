@@ -244,6 +244,21 @@ def test_what_is_absent_again_and_again_is_for_a_person(
     assert differences(counter, "C1") == []
 
 
+def test_a_vend_that_shows_only_after_it_was_replaced_is_not_sold_a_third_time(
+    counter: Counter, message: dict[str, Any], sparkmeter: FakeSparkMeter, clock: FixedClock
+) -> None:
+    sparkmeter.behaviours = [sparkmeter.lost, hanging_up]
+    sparkmeter.look_behaviours = [finding_nothing] * 5
+    counter.vend(message)
+    come_back_to_the_end(counter, clock)
+    payment = counter.now(PAYMENT_ID)
+    assert (payment.status, payment.reason) == (Status.HELD, "vend_uncertain")
+    assert states(counter) == [VendState.VOID, VendState.UNCERTAIN]
+    assert len(sparkmeter.requests) == 2
+    told = [event.reason for event in payment.events if event.what == "vend_uncertain"]
+    assert told[-1] == "another vend of this payment was sold"
+
+
 # --- refused, or never told -----------------------------------------------------------------------
 
 
