@@ -49,14 +49,15 @@ lint: $(READY)
 # counted: every branch.
 .PHONY: tested-core tested-rest
 tested-core: $(READY)
-	@echo "== unit, services and API"
-	@$(PYTEST) $(PARALLEL) tests/unit tests/integration/services tests/integration/api --cov --cov-report=
+	@echo "== rules and services"
+	@$(PYTEST) $(PARALLEL) tests/unit/domain tests/unit/services tests/integration/services --cov --cov-report=
 	@$(RUN) -m coverage report --include='chalicelib/domain/*,chalicelib/services/*' --fail-under=100
 
-# Tracing makes tests three times as slow, so it is left out where it would show nothing new.
+# Tracing makes tests twice as slow, so it is left out where it would show nothing new.
 tested-rest: $(READY)
-	@echo "== store, crashes, simulation and the built template"
-	@$(PYTEST) $(PARALLEL) tests/integration/store tests/integration/crash tests/simulation tests/infra
+	@echo "== everything around them, crashes, simulation and the built template"
+	@$(PYTEST) $(PARALLEL) --ignore=tests/unit/domain --ignore=tests/unit/services tests/unit \
+		tests/integration/api tests/integration/store tests/integration/crash tests/simulation tests/infra
 
 unit integration simulation infra e2e: $(READY)
 	@echo "== $@"

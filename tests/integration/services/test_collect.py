@@ -8,9 +8,15 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib.domain.payment import SWEEPS_MAX, Payment, Status
+from chalicelib.domain.errors import FieldError
+from chalicelib.domain.payment import PAID_OTHERWISE, Payment, Status
 from chalicelib.services.accept import ReferenceConflict
-from chalicelib.services.collect import EXPIRES_AFTER, WRITES_MAX, NoSuchPayment
+from chalicelib.services.collect import (
+    EXPIRES_AFTER,
+    NOT_TOLD_AFTER,
+    WRITES_MAX,
+    NoSuchPayment,
+)
 from chalicelib.services.ports import (
     OutcomeUnknown,
     Paid,
@@ -21,9 +27,11 @@ from chalicelib.services.ports import (
     TryAgain,
     VersionConflict,
 )
+from chalicelib.services.refund import NotRefundable
+from chalicelib.services.resolve import Resolve
 from chalicelib.wiring import Wiring
 from tests.integration.company import METER, Company, FixedClock, claim, kes
-from tests.integration.services.conftest import Counter, Diary, Processes, differences
+from tests.integration.services.conftest import ACTOR, Counter, Diary, Processes, differences
 from tests.integration.services.fake_provider import (
     CHANNEL,
     ON_CHANNEL,
@@ -354,7 +362,7 @@ def test_a_checkout_that_nobody_has_paid_expires_after_a_day(
     "silence",
     [ProviderUnreachable("no route"), ProviderUncertain("status 500"), SecretMissing("x")],
 )
-def test_a_checkout_of_which_nobody_can_tell_never_expires(
+def test_a_checkout_of_which_nobody_can_tell_waits_longer_and_then_expires(
     counter: Counter,
     wiring: Wiring,
     clock: FixedClock,
@@ -364,10 +372,14 @@ def test_a_checkout_of_which_nobody_can_tell_never_expires(
     silence: Exception,
 ) -> None:
     provider.paid = silence
-    clock.move(10 * EXPIRES_AFTER)
+    clock.move(NOT_TOLD_AFTER - timedelta(seconds=1))
     wiring.collect.verify(pending)
     assert now(counter) == pending
     assert diary.said("not_verified")
+    clock.move(timedelta(seconds=1))
+    wiring.collect.verify(pending)
+    assert (now(counter).status, now(counter).reason) == (Status.EXPIRED, "not_verified")
+    assert wiring.collect.paid(PAYMENT_ID, PAID).status is Status.RECEIVED
 
 
 def test_a_checkout_of_a_channel_that_cannot_be_asked_expires_after_a_day(
@@ -383,20 +395,101 @@ def test_a_checkout_of_a_channel_that_cannot_be_asked_expires_after_a_day(
     assert counter.now(started.payment_id).status is Status.EXPIRED
 
 
-def test_a_checkout_that_was_paid_otherwise_than_agreed_is_noted_once_and_expires_with_time(
+# --- paid otherwise than agreed -------------------------------------------------------------------
+
+SAID: dict[str, str] = {"actor": ACTOR, "reason": "seen in the provider's portal"}
+
+
+@pytest.fixture
+def otherwise(
+    counter: Counter, wiring: Wiring, clock: FixedClock, pending: Payment, provider: FakeProvider
+) -> Payment:
+    """A checkout for which another amount was paid than was agreed, a day later."""
+    provider.paid = OTHERS[0]
+    clock.move(EXPIRES_AFTER)
+    wiring.collect.verify(pending)
+    return now(counter)
+
+
+def test_a_checkout_that_was_paid_otherwise_than_agreed_is_noted_once_and_held_with_time(
     counter: Counter,
     wiring: Wiring,
     clock: FixedClock,
     pending: Payment,
     provider: FakeProvider,
+    diary: Diary,
 ) -> None:
     provider.paid = OTHERS[0]
+    clock.move(EXPIRES_AFTER - timedelta(seconds=1))
     wiring.collect.verify(pending)
     assert now(counter).status is Status.PENDING
-    clock.move(EXPIRES_AFTER)
+    clock.move(timedelta(seconds=1))
     wiring.collect.verify(pending)
-    assert (now(counter).status, now(counter).reason) == (Status.EXPIRED, "paid_otherwise")
+    assert (now(counter).status, now(counter).reason) == (Status.HELD, PAID_OTHERWISE)
     assert len(conflicts(counter)) == 1
+    assert diary.counted("Held") == 1
+    assert counter.account("C1").version == 1
+
+
+@pytest.mark.parametrize("silence", [None, ProviderUncertain("status 500")])
+def test_that_other_money_has_moved_is_not_forgotten_when_its_provider_falls_silent(
+    counter: Counter,
+    wiring: Wiring,
+    clock: FixedClock,
+    pending: Payment,
+    provider: FakeProvider,
+    silence: Exception | None,
+) -> None:
+    with pytest.raises(ReferenceConflict):
+        wiring.collect.paid(PAYMENT_ID, OTHERS[0])
+    provider.paid = silence
+    clock.move(NOT_TOLD_AFTER)
+    wiring.collect.verify(pending)
+    assert (now(counter).status, now(counter).reason) == (Status.HELD, PAID_OTHERWISE)
+
+
+def test_the_right_word_still_pays_a_checkout_that_was_paid_otherwise(
+    counter: Counter, wiring: Wiring, otherwise: Payment
+) -> None:
+    payment = wiring.collect.paid(PAYMENT_ID, PAID)
+    assert (payment.status, payment.reason) == (Status.RECEIVED, None)
+    counter.run_dry()
+    assert now(counter).status is Status.COMPLETED
+    assert differences(counter, "C1") == []
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda resolve: resolve.retry(PAYMENT_ID, **SAID),
+        lambda resolve: resolve.resolve_assign(PAYMENT_ID, serial_number=METER, **SAID),
+    ],
+    ids=["retry", "assign"],
+)
+def test_money_that_is_not_what_was_agreed_is_never_settled(
+    counter: Counter, wiring: Wiring, otherwise: Payment, way: Callable[[Resolve], Payment]
+) -> None:
+    with pytest.raises(FieldError) as caught:
+        way(wiring.resolve)
+    assert caught.value.field == "outcome"
+    with pytest.raises(NotRefundable):
+        wiring.give_back.refund(PAYMENT_ID, **SAID)
+    assert now(counter) == otherwise
+
+
+def test_other_money_that_a_person_gave_back_ends_the_checkout(
+    counter: Counter, wiring: Wiring, otherwise: Payment
+) -> None:
+    payment = wiring.resolve.resolve_refunded(PAYMENT_ID, **SAID)
+    assert (payment.status, payment.reason) == (Status.EXPIRED, PAID_OTHERWISE)
+    assert (payment.check_at, payment.refunds) == (None, ())
+    assert ACTOR in [event.actor for event in payment.events]
+    counter.run_dry()
+    assert counter.told(PAYMENT_ID) == []
+    assert counter.account("C1").version == 1
+
+
+# --- other things that happen meanwhile -----------------------------------------------------------
 
 
 def test_what_was_paid_while_the_provider_was_asked_does_not_expire(
@@ -417,9 +510,10 @@ def test_a_checkout_that_waits_for_its_payer_is_never_called_stuck(
     counter: Counter, wiring: Wiring, clock: FixedClock, pending: Payment, provider: FakeProvider
 ) -> None:
     provider.paid = ProviderUnreachable("no route")
-    for _ in range(2 * SWEEPS_MAX):
-        clock.move(timedelta(hours=1))
-        assert wiring.sweep.sweep() == 1
-        assert ask_all(counter) == 1
+    looks = 0
+    for _ in range(24 * 60 - 1):
+        clock.move(timedelta(minutes=1))
+        looks += wiring.sweep.sweep()
     assert (now(counter).status, now(counter).reason) == (Status.PENDING, None)
+    assert looks == 8, "after 1, 3, 11, 43, 171, 531, 891 and 1251 minutes"
     assert counter.told(PAYMENT_ID) == []

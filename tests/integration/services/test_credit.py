@@ -265,12 +265,26 @@ def test_what_was_never_settled_cannot_become_credit(
     assert counter.now(PAYMENT_ID) == before
 
 
+def test_a_stuck_payment_whose_vend_was_never_made_becomes_credit_and_it_never_is(
+    counter: Counter, wiring: Wiring, clock: FixedClock, calin: FakeCalin, dear: str
+) -> None:
+    message = counter.to_the_vend(METER, 300)
+    wiring.payments.save(held(counter.now(PAYMENT_ID), "stuck", clock.now()))
+    payment = wiring.resolve.resolve_credit(PAYMENT_ID, **SAID)
+    assert payment.status is Status.COMPLETED
+    assert counter.account(dear).credit_minor == kes(300)
+    counter.vend(message)
+    assert calin.requests == []
+    assert counter.now(PAYMENT_ID).vend(1).state is VendState.VOID
+    assert differences(counter, dear) == []
+
+
 def test_a_payment_without_a_vend_in_doubt_cannot_become_credit(
     counter: Counter, wiring: Wiring, clock: FixedClock, dear: str
 ) -> None:
-    """It is stuck, and its vend may yet be made."""
+    """It is held for another reason, and its vend may yet be made."""
     counter.to_the_vend(METER, 300)
-    stuck = wiring.payments.save(held(counter.now(PAYMENT_ID), "stuck", clock.now()))
+    stuck = wiring.payments.save(held(counter.now(PAYMENT_ID), "vend_refused", clock.now()))
     with pytest.raises(FieldError) as caught:
         wiring.resolve.resolve_credit(PAYMENT_ID, **SAID)
     assert caught.value.field == "outcome"
@@ -324,6 +338,22 @@ def test_time_that_a_later_payment_has_built_upon_stays_where_it_is(
         wiring.resolve.resolve_credit(PAYMENT_ID, **SAID)
     assert caught.value.field == "outcome"
     assert counter.account(customer_id).version == 3
+
+
+def test_part_of_a_day_goes_back_exactly_after_the_plan_was_changed(
+    counter: Counter, wiring: Wiring, clock: FixedClock, buyer: tuple[str, Plan]
+) -> None:
+    customer_id, _ = buyer
+    in_doubt_about_time(counter, counter.pay(claim(SHS, 750)), clock)
+    account = counter.account(customer_id)
+    cheaper = account.with_plan(replace(account.plans[0], total_minor=kes(3500))).next_version()
+    act = Act(ACTOR, clock.now(), "a discount")
+    wiring.accounts.change(cheaper, entry_of(act, cheaper, "plan_changed"))
+    wiring.resolve.resolve_credit(PAYMENT_ID, **SAID)
+    account = counter.account(customer_id)
+    record = account.device(SHS)
+    assert record and (record.carry_days, record.paid_until) == (0, clock.now())
+    assert (account.credit_minor, account.plans[0].paid_minor) == (kes(750), 0)
 
 
 def test_an_unlock_cannot_become_credit(

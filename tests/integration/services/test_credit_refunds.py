@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from chalicelib.services.entries import posting_of
 from chalicelib.services.plans import CustomerNotFound
 from chalicelib.services.ports import OutcomeUnknown, VersionConflict
 from chalicelib.wiring import Wiring
-from tests.integration.company import SHS, Company, claim, kes, plan
+from tests.integration.company import SHS, Company, FixedClock, claim, kes, plan
 from tests.integration.services.conftest import ACTOR, Counter, Processes, differences
 from tests.integration.services.interruptions import Interrupted, Lost
 
@@ -104,14 +105,43 @@ def test_another_refund_under_the_same_key_is_a_conflict(
     assert counter.account("C1").version == 3
 
 
-def test_a_refund_whose_answer_was_lost_is_found_by_its_key(
-    counter: Counter, wiring: Wiring, process: Processes
+@pytest.mark.parametrize("key", [None, "k1"])
+def test_a_refund_whose_answer_was_lost_is_found_to_be_done(
+    counter: Counter, wiring: Wiring, process: Processes, key: str | None
 ) -> None:
     lost = Interrupted(wiring.accounts, change=[Lost(OutcomeUnknown())])
+    given = refund(process(accounts=lost), 50, key)
+    assert (given.repeated, given.credit_minor) == (False, kes(150))
+    assert counter.account("C1").credit_minor == kes(150)
+    assert books(counter) == []
+    assert key is None or refund(wiring, 50, key).entry == given.entry
+
+
+def test_a_refund_that_was_not_written_is_an_error_and_its_key_is_free(
+    counter: Counter, wiring: Wiring, process: Processes
+) -> None:
+    lost = Interrupted(wiring.accounts, change=[OutcomeUnknown()])
     with pytest.raises(OutcomeUnknown):
         refund(process(accounts=lost), 50, "k1")
-    assert refund(wiring, 50, "k1").repeated
-    assert counter.account("C1").credit_minor == kes(150)
+    assert counter.account("C1").credit_minor == kes(200)
+    assert not refund(wiring, 50, "k1").repeated
+
+
+def test_another_change_in_its_place_is_not_taken_for_the_refund(
+    counter: Counter, wiring: Wiring, process: Processes, clock: FixedClock
+) -> None:
+    """Both would have made the same version of the account."""
+
+    def another_refund() -> None:
+        clock.move(timedelta(seconds=1))
+        refund(wiring, 30)
+        raise OutcomeUnknown
+
+    lost = Interrupted(wiring.accounts, change=[another_refund])
+    with pytest.raises(OutcomeUnknown):
+        refund(process(accounts=lost), 50)
+    assert counter.account("C1").credit_minor == kes(170)
+    assert books(counter) == []
 
 
 # --- at the same time -------------------------------------------------------------------------

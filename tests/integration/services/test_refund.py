@@ -16,6 +16,7 @@ from chalicelib.domain.errors import FieldError
 from chalicelib.domain.payment import (
     HELD_MESSAGE,
     REFUND_MESSAGES,
+    STUCK,
     SWEEPS_MAX,
     UNUSABLE_MESSAGE,
     Payment,
@@ -52,7 +53,17 @@ from chalicelib.services.refund import (
 from chalicelib.services.resolve import NotHeld, PaymentNotFound
 from chalicelib.services.vend import OutOfTime
 from chalicelib.wiring import Wiring
-from tests.integration.company import METER, SHS, TODAY, Company, FixedClock, claim, kes, plan
+from tests.integration.company import (
+    METER,
+    NOW,
+    SHS,
+    TODAY,
+    Company,
+    FixedClock,
+    claim,
+    kes,
+    plan,
+)
 from tests.integration.services.conftest import ACTOR, Counter, Diary, Processes, differences
 from tests.integration.services.fake_provider import (
     ON_CHANNEL,
@@ -535,6 +546,36 @@ def test_a_repeatable_refund_is_not_repeated_for_ever(
     asked_until_quiet(counter, clock)
     assert len(provider.calls) == CALLS_MAX
     assert standing_of(counter) == (Status.HELD, "refund_uncertain")
+
+
+@pytest.mark.parametrize("no", [refusing, unreachable])
+def test_a_no_after_a_call_that_told_nothing_says_nothing_of_that_call(
+    counter: Counter, clock: FixedClock, provider: FakeProvider, begun: Payment, no: Any
+) -> None:
+    """Perhaps it is refused *because* the money has gone."""
+    provider.refund_recovery = RecoveryClass.REPEATABLE
+    provider.behaviours = [provider.take_unseen, *[no] * (CALLS_MAX - 1)]
+    asked_until_quiet(counter, clock)
+    assert len(provider.calls) == CALLS_MAX
+    assert standing_of(counter) == (Status.HELD, "refund_uncertain")
+    assert (the_refund(counter).state, the_refund(counter).in_doubt) == (
+        RefundState.UNCERTAIN,
+        True,
+    )
+
+
+def test_a_no_to_the_repetition_of_what_was_absent_is_looked_up(
+    counter: Counter, clock: FixedClock, provider: FakeProvider, begun: Payment
+) -> None:
+    def take_and_refuse(payment: Payment, refund: Refund) -> RefundTaken:
+        provider.take(payment, refund)
+        raise ProviderRefused("already_reversed")
+
+    provider.behaviours = [unclear, take_and_refuse]
+    asked_until_quiet(counter, clock)
+    assert len(provider.calls) == 2
+    assert provider.given_minor == [kes(500)]
+    assert the_refund(counter).state is RefundState.ACCEPTED
 
 
 def test_of_a_provider_that_cannot_tell_a_person_must_find_out_at_once(
@@ -1150,22 +1191,26 @@ def test_a_payment_with_a_finished_vend_is_given_back_without_what_that_cost(
     assert books_are_right(counter)
 
 
-def test_a_vend_that_has_not_begun_goes_on_when_the_refund_of_the_other_has_ended(
+def test_a_vend_that_has_not_begun_goes_on_while_the_money_of_the_other_goes_back(
     company: Company,
     counter: Counter,
     wiring: Wiring,
+    clock: FixedClock,
     provider: FakeProvider,
     calin: FakeCalin,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     two_vends(company, counter, monkeypatch, VendState.REFUSED, VendState.INTENDED)
     wiring.give_back.refund(PAYMENT_ID, **SAID)
-    counter.let_delays_pass()
-    counter.run_dry()
-    assert calin.requests == [], "nothing else is done while money is going back"
+    assert counter.delays("vends") == [], "a refund asks its provider, and nobody else"
+    clock.move(timedelta(minutes=1))
+    wiring.sweep.sweep()
+    counter.vend_all()
+    assert (now(counter).status, len(calin.issued)) == (Status.REFUNDING, 1)
     provider.behaviours = [provider.take_at_once]
     ask_all(counter)
-    counter.run_dry()
+    assert counter.delays("vends") == []
+    counter.send_all()
     payment = now(counter)
     assert (payment.status, payment.refunded_minor) == (Status.REFUNDED, kes(300))
     assert [v.state for v in payment.vends] == [VendState.VOID, VendState.DONE]
@@ -1183,16 +1228,78 @@ def test_while_a_manufacturer_is_being_called_nothing_is_given_back(
     assert now(counter) == before
 
 
-def test_a_payment_that_is_held_without_a_vend_in_trouble_has_nothing_to_give_back(
-    company: Company, counter: Counter, wiring: Wiring, clock: FixedClock
-) -> None:
+def stuck(company: Company, counter: Counter, clock: FixedClock, **changes: Any) -> Payment:
+    """500 for the meter of C1, whose vend has made no progress; it is as ``changes`` say."""
     company.customer(company.meter())
     counter.wiring.accept.accept(claim(METER, 500, **ON_CHANNEL), money_moved=True)
     counter.settle_all()
-    before = wiring.payments.save(held(now(counter), "stuck", clock.now()))
+    payment = now(counter)
+    payment = payment.with_vend(replace(payment.vend(1), **changes))
+    return counter.wiring.payments.save(held(payment, STUCK, clock.now()))
+
+
+NEVER_SOLD = [
+    {},
+    {"state": VendState.REFUSED, "attempts": 2, "retry_at": NOW},
+]
+
+
+@pytest.mark.parametrize("changes", NEVER_SOLD, ids=["intended", "unsent"])
+def test_of_a_stuck_payment_what_was_never_sold_goes_back_and_is_never_sold_after(
+    company: Company,
+    counter: Counter,
+    wiring: Wiring,
+    clock: FixedClock,
+    provider: FakeProvider,
+    calin: FakeCalin,
+    changes: dict[str, Any],
+) -> None:
+    stuck(company, counter, clock, **changes)
+    payment = wiring.give_back.refund(PAYMENT_ID, **SAID)
+    assert [(v.state, v.closed) for v in payment.vends] == [(VendState.VOID, True)]
+    counter.let_delays_pass()
+    counter.run_dry()
+    ask_all(counter)
+    assert (provider.given_minor, calin.requests) == ([kes(500)], [])
+    assert books_are_right(counter)
+
+
+def test_of_a_payment_that_is_held_for_something_else_what_may_still_be_sold_stays(
+    company: Company, counter: Counter, wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_vends(company, counter, monkeypatch, VendState.REFUSED, VendState.INTENDED)
+    payment = wiring.give_back.refund(PAYMENT_ID, **SAID)
+    assert [v.state for v in payment.vends] == [VendState.VOID, VendState.INTENDED]
+    assert payment.refunded_minor == kes(300)
+
+
+def test_of_a_stuck_payment_what_may_have_been_sold_stays(
+    company: Company, counter: Counter, wiring: Wiring, clock: FixedClock
+) -> None:
+    doubtful = {"state": VendState.REFUSED, "attempts": 2, "retry_at": NOW, "in_doubt": True}
+    before = stuck(company, counter, clock, **doubtful)
     with pytest.raises(NotRefundable):
         wiring.give_back.refund(PAYMENT_ID, **SAID)
+    with pytest.raises(FieldError):
+        wiring.resolve.resolve_credit(PAYMENT_ID, **SAID)
     assert now(counter) == before
+
+
+def test_an_unlock_that_is_in_trouble_stays_when_the_energy_beside_it_goes_back(
+    company: Company, counter: Counter, wiring: Wiring, provider: FakeProvider
+) -> None:
+    shs = plan("p-shs", 300, instalments=1, first_due=TODAY.replace(day=1), serial_number=SHS)
+    company.customer(company.meter(), company.shs(plan_id="p-shs"), plans=(shs,))
+    paid(counter, METER, 500)
+    in_trouble(counter, PAYMENT_ID)
+    payment = wiring.give_back.refund(PAYMENT_ID, **SAID)
+    states = {vend.kind: vend.state for vend in payment.vends}
+    assert states == {VendKind.UNLOCK: VendState.UNCERTAIN, VendKind.ENERGY: VendState.VOID}
+    provider.behaviours = [provider.take_at_once]
+    ask_all(counter)
+    assert provider.given_minor == [kes(200)]
+    assert standing_of(counter) == (Status.HELD, "vend_uncertain")
+    assert books_are_right(counter, plans=(shs,))
 
 
 def in_trouble(counter: Counter, payment_id: str) -> Payment:
@@ -1470,21 +1577,21 @@ def test_a_refund_that_could_not_be_written_is_an_error_and_asks_nobody(
     assert (now(counter), provider.calls) == (uncertain, [])
 
 
-def test_a_refund_that_was_written_unseen_is_found_by_the_sweeper(
+def test_a_refund_that_was_written_unseen_is_taken_as_written_and_goes_on(
     counter: Counter,
     wiring: Wiring,
     another: Another,
-    clock: FixedClock,
     provider: FakeProvider,
+    diary: Diary,
     uncertain: Payment,
 ) -> None:
     broken = Interrupted(wiring.payments, settle=[Lost(OutcomeUnknown())])
-    with pytest.raises(OutcomeUnknown):
-        another(payments=broken).give_back.refund(PAYMENT_ID, **SAID)
+    payment = another(payments=broken).give_back.refund(PAYMENT_ID, **SAID)
+    assert payment == now(counter)
+    assert payment.status is Status.REFUNDING
+    assert len(diary.said("refund_begun")) == 1
     with pytest.raises(NotHeld):
         wiring.give_back.refund(PAYMENT_ID, **SAID)
-    clock.move(timedelta(minutes=1))
-    wiring.sweep.sweep()
     ask_all(counter)
     assert provider.given_minor == [kes(500)]
     assert books_are_right(counter)

@@ -378,12 +378,14 @@ def test_a_stuck_payment_goes_on_where_it_was(
     assert (payment.status, len(payment.vends), len(calin.issued)) == (Status.COMPLETED, 1, 1)
 
 
-def test_a_stuck_payment_without_a_vend_in_trouble_has_nothing_that_could_become_credit(
+def test_a_stuck_payment_whose_vend_is_being_called_has_nothing_that_could_become_credit(
     company: Company, counter: Counter, wiring: Wiring, clock: FixedClock
 ) -> None:
     company.customer(company.meter())
     counter.to_the_vend(METER, 500)
-    stuck = wiring.payments.save(held(counter.now(PAYMENT_ID), "stuck", clock.now()))
+    payment = counter.now(PAYMENT_ID)
+    calling = payment.with_vend(replace(payment.vend(1), state=VendState.CALLING, attempts=1))
+    stuck = wiring.payments.save(held(calling, "stuck", clock.now()))
     with pytest.raises(FieldError) as caught:
         wiring.resolve.resolve_credit(PAYMENT_ID, **SAID)
     assert caught.value.field == "outcome"

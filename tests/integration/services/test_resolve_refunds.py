@@ -13,15 +13,17 @@ from chalicelib.domain.errors import FieldError
 from chalicelib.domain.payment import (
     HELD_MESSAGE,
     RECEIPT,
+    REFUND_ARRIVES_WITHIN,
     REFUND_MESSAGES,
     SWEEPS_MAX,
     Payment,
+    Refund,
     RefundState,
     Status,
     held,
 )
 from chalicelib.services.ports import OutcomeUnknown, RecoveryClass, RefundTaken
-from chalicelib.services.refund import LOOKS_MAX
+from chalicelib.services.refund import LOOKS_MAX, NotRefundable
 from chalicelib.wiring import Wiring
 from tests.integration.company import METER, Company, FixedClock, claim, kes
 from tests.integration.services.conftest import ACTOR, Counter, Processes, differences
@@ -189,13 +191,13 @@ def test_a_refund_that_got_stuck_goes_on_as_it_stands_and_is_never_called_twice(
     assert provider.given_minor == [kes(500)]
 
 
-@pytest.mark.parametrize("state", [RefundState.CALLING, RefundState.ACCEPTED])
-def test_of_a_refund_under_way_a_person_says_nothing(
-    counter: Counter, wiring: Wiring, clock: FixedClock, settled: None, state: RefundState
+def test_of_a_refund_that_is_being_asked_for_a_person_says_nothing(
+    counter: Counter, wiring: Wiring, clock: FixedClock, settled: None
 ) -> None:
     payment = wiring.give_back.refund(PAYMENT_ID, **SAID)
     (refund,) = payment.refunds
-    under_way = payment.with_refund(type(refund)(1, refund.amount_minor, state, attempts=1))
+    calling = Refund(1, refund.amount_minor, RefundState.CALLING, attempts=1)
+    under_way = payment.with_refund(calling)
     before = wiring.payments.save(held(under_way, "stuck", clock.now()))
     ways = (
         wiring.resolve.resolve_not_issued,
@@ -205,6 +207,87 @@ def test_of_a_refund_under_way_a_person_says_nothing(
     for way in ways:
         refused_outcome(lambda way=way: way(PAYMENT_ID, **SAID))  # type: ignore[misc]
     assert now(counter) == before
+
+
+# --- it was taken, and does not arrive ------------------------------------------------------------
+
+
+@pytest.fixture
+def slow(
+    counter: Counter, wiring: Wiring, clock: FixedClock, provider: FakeProvider, unsettled: None
+) -> Payment:
+    """A refund of 200 that the provider took two weeks ago, and that has not arrived."""
+    provider.refund_recovery = RecoveryClass.SEARCHABLE
+    given_back(counter, provider, provider.take)
+    clock.move(REFUND_ARRIVES_WITHIN + timedelta(hours=1))
+    look(counter, wiring)
+    return now(counter)
+
+
+def look(counter: Counter, wiring: Wiring) -> None:
+    """What is due by now is looked at, at the provider too."""
+    wiring.sweep.sweep()
+    counter.let_delays_pass()
+    ask_all(counter)
+
+
+SLOW = (Status.HELD, "refund_slow", RefundState.ACCEPTED)
+
+
+def test_a_refund_that_does_not_arrive_is_held_once_and_still_looked_up_hourly(
+    counter: Counter, wiring: Wiring, clock: FixedClock, provider: FakeProvider, slow: Payment
+) -> None:
+    assert standing_of(counter) == SLOW
+    looks = provider.looks
+    for _ in range(6):
+        clock.move(timedelta(hours=1, minutes=1))
+        look(counter, wiring)
+    assert 5 <= provider.looks - looks <= 7
+    assert standing_of(counter) == SLOW
+    assert [e.reason for e in now(counter).events if e.what == "held"] == ["refund_slow"]
+    provider.arrived = True
+    clock.move(timedelta(hours=2))
+    look(counter, wiring)
+    assert now(counter).refund(1).state is RefundState.DONE
+    assert len(provider.calls) == 1
+
+
+def test_a_refund_that_does_not_arrive_is_looked_up_at_once_when_a_person_asks(
+    counter: Counter, wiring: Wiring, provider: FakeProvider, slow: Payment
+) -> None:
+    provider.arrived = True
+    looks = provider.looks
+    wiring.resolve.retry(PAYMENT_ID, **SAID)
+    ask_all(counter)
+    assert (provider.looks, len(provider.calls)) == (looks + 1, 1)
+    assert now(counter).refund(1).state is RefundState.DONE
+
+
+def test_a_refund_that_does_not_arrive_but_is_in_the_console_is_done(
+    counter: Counter, wiring: Wiring, slow: Payment
+) -> None:
+    wiring.resolve.resolve_refunded(PAYMENT_ID, **SAID)
+    assert standing_of(counter) == (Status.HELD, "partly_refunded", RefundState.DONE)
+
+
+def test_a_refund_that_the_console_does_not_show_can_be_asked_for_again(
+    counter: Counter, wiring: Wiring, provider: FakeProvider, slow: Payment
+) -> None:
+    wiring.resolve.resolve_not_issued(PAYMENT_ID, **SAID)
+    assert standing_of(counter) == (Status.HELD, "refund_refused", RefundState.REFUSED)
+    wiring.give_back.refund(PAYMENT_ID, **SAID)
+    ask_all(counter)
+    assert len(provider.calls) == 2
+
+
+def test_a_refund_that_does_not_arrive_is_not_begun_anew_nor_spent_otherwise(
+    counter: Counter, wiring: Wiring, slow: Payment
+) -> None:
+    with pytest.raises(NotRefundable):
+        wiring.give_back.refund(PAYMENT_ID, **SAID)
+    refused_outcome(lambda: wiring.resolve.resolve_credit(PAYMENT_ID, **SAID))
+    refused_outcome(lambda: wiring.resolve.resolve_assign(PAYMENT_ID, serial_number=METER, **SAID))
+    assert now(counter) == slow
 
 
 # --- it was made, or it was not -------------------------------------------------------------------

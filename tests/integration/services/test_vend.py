@@ -186,6 +186,19 @@ def test_no_other_message_shortens_the_wait_for_the_next_try(
     assert counter.delays("vends") == [60, 20, 0]
 
 
+def test_a_redelivery_after_the_time_of_the_next_try_leaves_that_a_moment(
+    counter: Counter, message: dict[str, Any], calin: FakeCalin, clock: FixedClock
+) -> None:
+    """Two messages about one vend would else chase each other through the queue."""
+    unreachable(counter, calin)
+    counter.vend(message)
+    assert counter.delays("vends") == [30]
+    counter.cloud.take("vends")
+    clock.move(timedelta(seconds=40))
+    counter.vend(message)
+    assert counter.delays("vends") == [2]
+
+
 def test_a_redelivery_queues_the_next_try_that_could_not_be_queued(
     counter: Counter,
     wiring: Wiring,

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from chalicelib.domain.payment import Status, VendState
+from chalicelib.domain.errors import FieldError
+from chalicelib.domain.payment import Payment, Status, VendState
 from chalicelib.services.ports import OutcomeUnknown, TryAgain
 from chalicelib.services.vend import OWED_READINGS_MAX
 from chalicelib.wiring import Wiring
-from tests.integration.company import NOW, SHS, Company, FixedClock, plan
+from tests.integration.company import NOW, SHS, Company, FixedClock, kes, plan
 from tests.integration.conftest import Cloud
 from tests.integration.services.conftest import ACTOR, Counter, Processes, differences
 from tests.integration.services.interruptions import Interrupted
@@ -52,7 +53,9 @@ def test_vends_that_are_called_in_the_wrong_order_leave_the_later_end(
     first, second = paid(counter, 700, "T1"), paid(counter, 700, "T2")
     counter.vend(second)
     counter.vend(first)
-    assert angaza.told == [until(NOW, 14)] * 2
+    assert angaza.told[-1] == until(NOW, 14) * 2
+    told_until = {counter.now(p).vend(1).paid_until for p in (FIRST, SECOND)}
+    assert told_until == {NOW + timedelta(days=14)}, "what the device was really told"
     assert {counter.now(p).status for p in (FIRST, SECOND)} == {Status.COMPLETED}
     assert len(angaza.issued) == 1, "the same end is the same keycode"
     assert differences(counter, asha, PLAN) == []
@@ -103,6 +106,59 @@ def test_a_late_payer_gets_the_days_from_the_moment_of_the_payment_not_of_the_ca
     assert angaza.told == [until(NOW, 7)]
 
 
+# --- money whose days have been brought ----------------------------------------------------------
+
+
+def refuse(request: dict[str, Any]) -> Answer:
+    return 404, {"context": {"reason": "no such unit"}}
+
+
+def credited(wiring: Wiring, payment_id: str) -> Payment:
+    said = {"actor": ACTOR, "reason": "none in the vendor's console"}
+    return wiring.resolve.resolve_credit(payment_id, **said)
+
+
+def test_days_that_an_earlier_payment_s_vend_has_brought_do_not_become_credit(
+    counter: Counter, wiring: Wiring, asha: str, angaza: FakeAngaza
+) -> None:
+    first, second = paid(counter, 700, "T1"), paid(counter, 700, "T2")
+    angaza.behaviours = [refuse]
+    counter.vend(second)
+    assert counter.now(SECOND).reason == "vend_refused"
+    counter.vend(first)
+    assert angaza.told[-1] == until(NOW, 14)
+    before = counter.now(SECOND)
+    with pytest.raises(FieldError) as caught:
+        credited(wiring, SECOND)
+    assert caught.value.field == "outcome"
+    assert counter.now(SECOND) == before
+
+
+def test_days_that_an_earlier_payment_s_vend_may_have_brought_do_not_become_credit(
+    counter: Counter, wiring: Wiring, asha: str, angaza: FakeAngaza
+) -> None:
+    first, second = paid(counter, 700, "T1"), paid(counter, 700, "T2")
+    angaza.behaviours = [refuse, unclear]
+    counter.vend(second)
+    counter.vend(first)
+    assert counter.now(FIRST).vend(1).state is VendState.UNCERTAIN
+    with pytest.raises(FieldError):
+        credited(wiring, SECOND)
+
+
+def test_days_that_no_other_vend_has_brought_become_credit(
+    counter: Counter, wiring: Wiring, asha: str, angaza: FakeAngaza
+) -> None:
+    counter.vend(paid(counter, 700, "T1"))
+    angaza.behaviours = [refuse]
+    counter.vend(paid(counter, 700, "T2"))
+    assert credited(wiring, SECOND).status is Status.COMPLETED
+    account = counter.account(asha)
+    assert account.credit_minor == kes(700)
+    assert [device.paid_until for device in account.devices] == [NOW + timedelta(days=7)]
+    assert differences(counter, asha, PLAN) == []
+
+
 # --- another owner -------------------------------------------------------------------------------
 
 
@@ -115,13 +171,24 @@ def give_away(company: Company, wiring: Wiring) -> None:
 def test_a_device_that_went_to_another_owner_is_not_set_for_the_old_one(
     company: Company, counter: Counter, wiring: Wiring, asha: str, angaza: FakeAngaza
 ) -> None:
-    message = paid(counter, 7000, "T1")
+    message = paid(counter, 700, "T1")
+    paid(counter, 6300, "T2")
     give_away(company, wiring)
     counter.vend(message)
     payment = counter.now(FIRST)
     assert (payment.status, payment.reason) == (Status.HELD, "vend_refused")
     assert payment.events[0].reason == "device_moved"
     assert angaza.requests == []
+
+
+def test_a_device_that_was_paid_off_is_unlocked_whoever_owns_it_now(
+    company: Company, counter: Counter, wiring: Wiring, asha: str, angaza: FakeAngaza
+) -> None:
+    message = paid(counter, 7000, "T1")
+    give_away(company, wiring)
+    counter.vend(message)
+    assert angaza.told == [UNLOCKED]
+    assert counter.now(FIRST).status is Status.COMPLETED
 
 
 def test_a_device_that_goes_to_another_owner_during_the_call_is_for_a_person(
@@ -135,15 +202,16 @@ def test_a_device_that_goes_to_another_owner_during_the_call_is_for_a_person(
     """It has been set: that the next call refuses the old owner's vend does not undo it."""
 
     def move(request: dict[str, Any]) -> Answer:
+        paid(counter, 6300, "T2")
         give_away(company, wiring)
         return angaza.issue(request)
 
     angaza.behaviours = [move]
-    counter.vend(paid(counter, 7000, "T1"))
+    counter.vend(paid(counter, 700, "T1"))
     come_back_to_the_end(counter, clock)
     payment = counter.now(FIRST)
     assert (payment.status, payment.reason) == (Status.HELD, "vend_uncertain")
-    assert angaza.told == [UNLOCKED]
+    assert angaza.told == [until(NOW, 7)]
 
 
 # --- an account that cannot be read, or does not stand still -------------------------------------
@@ -195,9 +263,6 @@ def test_what_could_not_be_set_once_more_is_in_doubt(
         counter.accept(SHS, 700, "T2")
         counter.settle_all()
         return angaza.issue(request)
-
-    def refuse(request: dict[str, Any]) -> Answer:
-        return 404, {"context": {"reason": "no such unit"}}
 
     angaza.behaviours = [settle_another, refuse]
     counter.vend(paid(counter, 700, "T1"))

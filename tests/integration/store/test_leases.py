@@ -66,7 +66,10 @@ def test_an_uncertain_vend_is_taken_up_again_only_where_that_is_harmless(
     assert (leased.vend(1).retry_at, leased.vend(1).looks) == (None, 0)
 
 
-@pytest.mark.parametrize("status", [Status.VENDING, Status.HELD])
+WITH_VENDS_UNDER_WAY = [Status.VENDING, Status.HELD, Status.REFUNDING]
+
+
+@pytest.mark.parametrize("status", WITH_VENDS_UNDER_WAY)
 def test_a_refused_vend_is_taken_up_again_by_the_next_attempt(
     payments: DynamoPayments, status: Status
 ) -> None:
@@ -99,7 +102,7 @@ def test_a_vend_that_is_not_to_be_called_is_not_taken_up(
     assert payments.get(PAYMENT_ID) == vending(**changed)
 
 
-@pytest.mark.parametrize("status", sorted(set(Status) - {Status.VENDING, Status.HELD}))
+@pytest.mark.parametrize("status", sorted(set(Status) - set(WITH_VENDS_UNDER_WAY)))
 def test_no_vend_of_a_payment_in_another_status_is_taken_up(
     payments: DynamoPayments, status: Status
 ) -> None:

@@ -1175,6 +1175,19 @@ def test_one_that_failed_does_not_hide_its_repetition():
         assert looked_up(success(items)) == RefundTaken("77", done=True)
 
 
+def test_a_failure_of_fewer_attempts_than_were_made_says_nothing_of_the_last():
+    listed = success([a_refund("failed")])
+    with pytest.raises(NotAtProvider):
+        looked_up(listed, replace(REFUND, attempts=2))
+
+
+def test_as_many_failures_as_attempts_say_that_the_last_failed_too():
+    listed = success([a_refund("failed", id=76), a_refund("failed")])
+    with pytest.raises(ProviderRefused) as refused:
+        looked_up(listed, replace(REFUND, attempts=2))
+    assert refused.value.code == "refund_failed"
+
+
 @pytest.mark.parametrize("number", [2, 10])
 def test_a_refund_that_is_not_among_those_of_its_transaction_is_not_there(number: int):
     with pytest.raises(NotAtProvider):

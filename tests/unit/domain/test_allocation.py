@@ -377,6 +377,23 @@ def test_days_above_the_maximum_are_split_and_each_token_knows_its_own_end() -> 
     assert allocation.account.devices[0].paid_until == NOW + days(17)
 
 
+def test_the_first_of_a_line_s_tokens_knows_what_its_money_bought_exactly() -> None:
+    rules = VendRules(Fraction(1), Fraction(7))
+    payer = account(weekly(TODAY), shs(carry_days=Fraction(1, 4)))
+    allocation = pay(payer, SHS, 750, vend_rules=rules)
+    assert vends_of(allocation) == "time 7"
+    assert [intent.days_bought for intent in allocation.intents] == [Fraction(15, 2)]
+    several = pay(payer, SHS, 1750, vend_rules=rules)
+    assert [intent.days_bought for intent in several.intents] == [Fraction(35, 2), 0, 0]
+
+
+def test_days_of_arrears_are_not_what_the_line_bought() -> None:
+    payer = account(weekly(TODAY - days(7)), shs())
+    allocation = pay(payer, SHS, 1400, rules=ACTIVATION)
+    assert (lines_of(allocation), vends_of(allocation)) == ("device 700, time 700", "time 14")
+    assert [intent.days_bought for intent in allocation.intents] == [7]
+
+
 def test_what_five_tokens_cannot_hold_is_carried_in_days_and_issued_next_time() -> None:
     rules = VendRules(Fraction(1), Fraction(2))
     first = pay(account(weekly(TODAY), shs()), SHS, 1150, vend_rules=rules)

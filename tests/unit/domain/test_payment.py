@@ -307,6 +307,16 @@ def test_what_the_manufacturer_says_it_gave_counts_and_else_what_was_asked_for()
     assert nothing.vend(1).units == 0
 
 
+@pytest.mark.parametrize("told_until", [None, LATER + timedelta(days=14)])
+def test_a_done_vend_keeps_until_when_its_device_was_really_told_to_run(
+    told_until: datetime | None,
+) -> None:
+    until = LATER + timedelta(days=7)
+    payment = with_vends(vend(kind=VendKind.TIME, paid_until=until))
+    done = vend_done(payment, 1, None, LATER, told_until=told_until)
+    assert done.vend(1).paid_until == (told_until or until)
+
+
 def test_holding_twice_for_one_reason_is_one_event() -> None:
     payment = held(held(received(), "unknown_device", NOW), "unknown_device", LATER)
     assert [e.what for e in payment.events] == ["held"]

@@ -15,6 +15,7 @@ from chalicelib.domain.payment import (
     FINAL,
     HELD_MESSAGE,
     RECEIPT,
+    REFUND_ARRIVES_WITHIN,
     REFUND_MESSAGES,
     SWEEPS_MAX,
     UNUSABLE_MESSAGE,
@@ -135,6 +136,48 @@ def test_two_refunds_together_are_not_more_than_there_is() -> None:
 def test_only_a_void_refund_leaves_its_money_with_the_payment(state: RefundState) -> None:
     payment = begun(200_00).with_refund(Refund(1, 200_00, state))
     assert payment.kept_minor == (500_00 if state is RefundState.VOID else 300_00)
+
+
+@pytest.mark.parametrize(
+    ("waited", "standing_now"),
+    [
+        (REFUND_ARRIVES_WITHIN, (Status.REFUNDING, None)),
+        (REFUND_ARRIVES_WITHIN + timedelta(seconds=1), (Status.HELD, "refund_slow")),
+    ],
+)
+def test_a_refund_that_was_taken_and_does_not_arrive_needs_a_person(
+    waited: timedelta, standing_now: tuple[Status, str | None]
+) -> None:
+    taken = answered(refund_called(begun(), 1, AT, LATER), RefundState.ACCEPTED, retry_at=AT)
+    payment = standing(taken, LATER + waited)
+    assert (payment.status, payment.reason) == standing_now
+
+
+def test_a_refund_that_arrives_late_has_ended_all_the_same() -> None:
+    taken = answered(refund_called(begun(), 1, AT, LATER), RefundState.ACCEPTED, retry_at=AT)
+    slow = standing(taken, LATER + 2 * REFUND_ARRIVES_WITHIN)
+    done = answered(slow, RefundState.DONE)
+    assert (done.status, done.reason, done.check_at) == (Status.REFUNDED, None, None)
+
+
+@pytest.mark.parametrize(
+    ("answers", "in_doubt"),
+    [
+        ((RefundState.REFUSED,), False),
+        ((RefundState.ACCEPTED,), False),
+        ((RefundState.UNCERTAIN,), True),
+        ((RefundState.UNCERTAIN, RefundState.REFUSED), True),
+        ((RefundState.REFUSED, RefundState.UNCERTAIN, RefundState.REFUSED), True),
+    ],
+)
+def test_a_refund_of_which_one_call_told_nothing_stays_in_doubt(
+    answers: tuple[RefundState, ...], in_doubt: bool
+) -> None:
+    payment = begun()
+    for state in answers:
+        payment = answered(refund_called(payment, 1, AT, LATER), state, retry_at=AT)
+    assert payment.refund(1).in_doubt is in_doubt
+    assert refund_called(payment, 1, AT, LATER).refund(1).in_doubt is in_doubt
 
 
 def test_there_is_no_refund_of_another_number() -> None:
@@ -343,9 +386,13 @@ def test_a_payment_that_we_start_waits_for_its_payer() -> None:
     payment = pending()
     assert (payment.status, payment.check_at) == (Status.PENDING, NOW + timedelta(minutes=1))
     assert messages_due(payment) == ()
-    for _ in range(3 * SWEEPS_MAX):
+    minutes = []
+    for _ in range(SWEEPS_MAX + 7):
         payment = swept(payment, LATER)
-    assert (payment.status, payment.check_at) == (Status.PENDING, LATER + timedelta(hours=1))
+        assert payment.status is Status.PENDING
+        assert payment.check_at is not None
+        minutes.append((payment.check_at - LATER) // timedelta(minutes=1))
+    assert minutes == [2, 8, 32, 128, *[360] * (SWEEPS_MAX + 3)]
 
 
 def test_a_payment_that_was_paid_begins_when_the_money_moved() -> None:

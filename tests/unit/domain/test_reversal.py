@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 
 import pytest
@@ -34,9 +34,11 @@ from chalicelib.domain.payment import (
 from chalicelib.domain.plan import Every, Plan
 from chalicelib.domain.reversal import (
     NotReversible,
+    check_not_delivered,
     credited,
     reversed_into_credit,
     reversible_minor,
+    reversible_vends,
 )
 from tests.unit.domain.examples import (
     ACTIVATION,
@@ -72,6 +74,7 @@ def vend_of(number: int, intent: VendIntent) -> Vend:
         money_minor=intent.money_minor,
         cost_minor=intent.cost_minor,
         paid_until=intent.paid_until,
+        days_bought=intent.days_bought,
     )
 
 
@@ -328,6 +331,24 @@ def test_a_plan_whose_terms_were_changed_since_keeps_the_money(changes: dict[str
         reversible_minor(after.with_plan(changed), payment.vends)
 
 
+def test_a_part_of_a_day_goes_back_exactly_though_the_terms_were_changed_since() -> None:
+    """750 bought 7.5 days; by the new terms they would have bought 15."""
+    payment, after = pay_time(owing(), 750)
+    (plan,) = after.plans
+    cheaper = after.with_plan(replace(plan, total_minor=kes(3500)))
+    assert record(cheaper, SHS).carry_days == Fraction(1, 2)
+    _, again = reversed_into_credit(payment, cheaper, payment.vends)
+    assert (record(again, SHS).carry_days, record(again, SHS).paid_until) == (0, NOW)
+    assert again.credit_minor == kes(750)
+
+
+def test_a_part_of_a_day_that_was_used_since_keeps_the_money() -> None:
+    payment, after = pay_time(owing(), 750)
+    used = after.with_device(replace(record(after, SHS), carry_days=Fraction(49, 100)))
+    with pytest.raises(NotReversible):
+        reversible_minor(used, payment.vends)
+
+
 @pytest.mark.parametrize("changes", [{"units": None}, {"paid_until": None}])
 def test_a_vend_that_says_too_little_is_not_taken_back(changes: dict[str, None]) -> None:
     payment, after = pay_time(owing(), 700)
@@ -344,6 +365,91 @@ def test_an_unlock_keeps_its_money() -> None:
     assert [vend.kind for vend in payment.vends] == [VendKind.UNLOCK]
     with pytest.raises(NotReversible):
         reversed_into_credit(payment, after, payment.vends)
+
+
+# --- which vends can be taken back ----------------------------------------------------------------
+
+
+def vended(*vends: Vend) -> Payment:
+    """A payment that has these vends."""
+    return replace(paid_debts(), vends=vends)
+
+
+def a_vend(number: int, kind: VendKind, **changes: object) -> Vend:
+    base = Vend(number, SHS, "angaza", kind, VendState.UNCERTAIN)
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def test_an_unlock_is_left_out_and_the_energy_beside_it_is_not() -> None:
+    unlock, energy = a_vend(1, VendKind.UNLOCK), a_vend(2, VendKind.ENERGY)
+    assert reversible_vends(vended(unlock, energy), (unlock, energy)) == (energy,)
+
+
+def test_time_vends_go_together_or_not_at_all() -> None:
+    first, second = a_vend(1, VendKind.TIME), a_vend(2, VendKind.TIME)
+    both = vended(first, second)
+    assert reversible_vends(both, (first, second)) == (first, second)
+    assert reversible_vends(both, (second,)) == ()
+
+
+def test_a_time_vend_whose_money_went_elsewhere_does_not_keep_the_others() -> None:
+    closed = a_vend(1, VendKind.TIME, state=VendState.VOID, closed=True)
+    open_one = a_vend(2, VendKind.TIME)
+    assert reversible_vends(vended(closed, open_one), (open_one,)) == (open_one,)
+
+
+# --- days that another vend has brought -----------------------------------------------------------
+
+UNTIL = NOW + timedelta(days=7)
+OURS = a_vend(1, VendKind.TIME, paid_until=UNTIL)
+LATER_UNTIL = UNTIL + timedelta(days=1)
+
+
+def other_payment(*vends: Vend) -> Payment:
+    """Another payment of the same customer, which has these vends."""
+    return replace(vended(*vends), payment_id="paystack-T2")
+
+
+@pytest.mark.parametrize("told_until", [UNTIL, LATER_UNTIL])
+def test_days_that_another_vend_has_told_the_device_are_not_taken_back(
+    told_until: datetime,
+) -> None:
+    told = a_vend(1, VendKind.TIME, state=VendState.DONE, paid_until=told_until)
+    with pytest.raises(NotReversible):
+        check_not_delivered(vended(OURS), (OURS,), (other_payment(told),))
+
+
+@pytest.mark.parametrize("state", [VendState.CALLING, VendState.UNCERTAIN])
+@pytest.mark.parametrize("kind", [VendKind.TIME, VendKind.UNLOCK])
+def test_days_that_another_vend_may_be_telling_are_not_taken_back(
+    state: VendState, kind: VendKind
+) -> None:
+    telling = a_vend(1, kind, state=state, paid_until=NOW)
+    with pytest.raises(NotReversible):
+        check_not_delivered(vended(OURS), (OURS,), (other_payment(telling),))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        a_vend(1, VendKind.TIME, state=VendState.DONE, paid_until=UNTIL - timedelta(days=1)),
+        a_vend(1, VendKind.UNLOCK, state=VendState.DONE),
+        a_vend(1, VendKind.TIME, state=VendState.REFUSED, paid_until=LATER_UNTIL),
+        a_vend(1, VendKind.TIME, state=VendState.INTENDED, paid_until=LATER_UNTIL),
+        a_vend(1, VendKind.TIME, state=VendState.VOID, paid_until=LATER_UNTIL),
+        a_vend(1, VendKind.TIME, serial_number="S2", paid_until=LATER_UNTIL),
+        a_vend(1, VendKind.ENERGY),
+    ],
+    ids=lambda vend: f"{vend.kind}-{vend.state}-{vend.serial_number}",
+)
+def test_a_vend_that_cannot_have_brought_these_days_does_not_stand_in_the_way(other: Vend) -> None:
+    check_not_delivered(vended(OURS), (OURS,), (other_payment(other),))
+
+
+def test_the_payment_itself_and_energy_are_never_in_their_own_way() -> None:
+    check_not_delivered(vended(OURS), (OURS,), (vended(OURS),))
+    energy = a_vend(1, VendKind.ENERGY)
+    check_not_delivered(vended(energy), (energy,), (other_payment(OURS),))
 
 
 # --- money in no line -----------------------------------------------------------------------------
