@@ -383,6 +383,7 @@ class GiveBack:
 
     def _write_answer(self, payment: Payment, refund: Refund, answer: _Answer) -> None:
         """Write what became of that attempt, unless the refund has ended otherwise meanwhile."""
+        before = payment
         for round_number in range(WRITES_MAX):
             try:
                 if round_number:
@@ -392,7 +393,7 @@ class GiveBack:
                 self._pause(jitter_seconds(round_number))
                 continue
             if stored is not None:
-                self._after(stored, refund.number)
+                self._after(before, stored, refund.number)
             return
         raise TryAgain(payment.payment_id)
 
@@ -420,7 +421,7 @@ class GiveBack:
             payment.with_event(self._clock.now(), "late_refund_answer", reason=said)
         )
 
-    def _after(self, payment: Payment, number: int) -> None:
+    def _after(self, before: Payment, payment: Payment, number: int) -> None:
         refund = payment.refund(number)
         self._journal.event(
             f"refund_{refund.state.value}",
@@ -430,7 +431,8 @@ class GiveBack:
             status=payment.status.value,
         )
         self._journal.count("Refunds", channel=payment.channel, outcome=refund.state.value)
-        if payment.status is Status.HELD:
+        newly_held = (payment.status, payment.reason) != (before.status, before.reason)
+        if payment.status is Status.HELD and newly_held:
             self._journal.count("Held", reason=payment.reason or "")
         queue_refund(self._queues, payment, self._clock.now())
 
@@ -461,7 +463,7 @@ class GiveBack:
             except VersionConflict:
                 self._pause(jitter_seconds(round_number))
                 continue
-            self._after(stored, refund.number)
+            self._after(payment, stored, refund.number)
             return
         raise TryAgain(payment_id)
 

@@ -26,7 +26,7 @@ from chalicelib.services.ports import OutcomeUnknown, RecoveryClass, RefundTaken
 from chalicelib.services.refund import LOOKS_MAX, NotRefundable
 from chalicelib.wiring import Wiring
 from tests.integration.company import METER, Company, FixedClock, claim, kes
-from tests.integration.services.conftest import ACTOR, Counter, Processes, differences
+from tests.integration.services.conftest import ACTOR, Counter, Diary, Processes, differences
 from tests.integration.services.fake_provider import (
     ON_CHANNEL,
     Died,
@@ -235,7 +235,12 @@ SLOW = (Status.HELD, "refund_slow", RefundState.ACCEPTED)
 
 
 def test_a_refund_that_does_not_arrive_is_held_once_and_still_looked_up_hourly(
-    counter: Counter, wiring: Wiring, clock: FixedClock, provider: FakeProvider, slow: Payment
+    counter: Counter,
+    wiring: Wiring,
+    clock: FixedClock,
+    provider: FakeProvider,
+    slow: Payment,
+    diary: Diary,
 ) -> None:
     assert standing_of(counter) == SLOW
     looks = provider.looks
@@ -245,6 +250,7 @@ def test_a_refund_that_does_not_arrive_is_held_once_and_still_looked_up_hourly(
     assert 5 <= provider.looks - looks <= 7
     assert standing_of(counter) == SLOW
     assert [e.reason for e in now(counter).events if e.what == "held"] == ["refund_slow"]
+    assert diary.counted("Held") == 1
     provider.arrived = True
     clock.move(timedelta(hours=2))
     look(counter, wiring)
