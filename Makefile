@@ -37,9 +37,9 @@ help:
 
 # The end-to-end tests mostly wait, for timers and for vendors that keep silent; the other suites
 # use that time.
-ONE_BY_ONE := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+OUTPUT_APART := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 test: lint package
-	@$(MAKE) --no-print-directory --jobs=2 $(ONE_BY_ONE) e2e beside-e2e
+	@$(MAKE) --no-print-directory --jobs=2 $(OUTPUT_APART) e2e beside-e2e
 
 beside-e2e: $(READY)
 	@$(MAKE) --no-print-directory tested-core
@@ -56,7 +56,7 @@ lint: $(READY)
 # What these suites reach of the rules and of what the system does is counted: every branch.
 .PHONY: tested-core tested-rest
 tested-core: $(READY)
-	@echo "== rules and services"
+	@echo "== rules, services and API"
 	@$(PYTEST) $(PARALLEL) tests/unit/domain tests/unit/services \
 		tests/integration/services tests/integration/api --cov --cov-report=
 	@$(RUN) -m coverage report --include='chalicelib/domain/*,chalicelib/services/*' --fail-under=100
