@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from chalicelib.services.customers import KeepCustomers
     from chalicelib.services.desk import Desk
     from chalicelib.services.devices import KeepDevices
+    from chalicelib.services.field_registrations import RegisterFromField
     from chalicelib.services.find_payments import FindPayments
     from chalicelib.services.notify import Notify
     from chalicelib.services.passwords import StoredPasswords
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         Customers,
         Devices,
         Entries,
+        FieldRegistrations,
         Issuer,
         Journal,
         Manufacturer,
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from chalicelib.services.refund import GiveBack
     from chalicelib.services.register import Register
     from chalicelib.services.resolve import Resolve
+    from chalicelib.services.review import ReviewRegistrations
     from chalicelib.services.settle import Settle
     from chalicelib.services.sites import KeepSites
     from chalicelib.services.staff import LogIn
@@ -220,6 +223,13 @@ class Wiring:
         from chalicelib.store.customers import DynamoRegistry
 
         return DynamoRegistry()
+
+    @cached_property
+    def field_registrations(self) -> FieldRegistrations:
+        """Registrations that field staff posted."""
+        from chalicelib.store.registrations import DynamoFieldRegistrations
+
+        return DynamoFieldRegistrations()
 
     @cached_property
     def sites(self) -> Sites:
@@ -517,6 +527,38 @@ class Wiring:
         )
 
     @cached_property
+    def from_field(self) -> RegisterFromField:
+        """Takes the forms of the registration app."""
+        from chalicelib.services.field_registrations import RegisterFromField
+
+        return RegisterFromField(
+            register=self.register,
+            field_registrations=self.field_registrations,
+            appliances=self.appliances,
+            manufacturers=self.manufacturers,
+            catalogue=self.catalogue,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def review(self) -> ReviewRegistrations:
+        """What the office does about registrations from the field."""
+        from chalicelib.services.review import ReviewRegistrations
+
+        return ReviewRegistrations(
+            register=self.register,
+            from_field=self.from_field,
+            field_registrations=self.field_registrations,
+            keep_customers=self.keep_customers,
+            show_device=self.keep_devices.view,
+            manufacturers=self.manufacturers,
+            catalogue=self.catalogue,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
     def unlock(self) -> Unlock:
         """Unlocks devices by entries."""
         from chalicelib.services.unlock import Unlock
@@ -634,7 +676,9 @@ class Wiring:
         """What is sold on plans."""
         from chalicelib.services.appliances import KeepAppliances
 
-        return KeepAppliances(appliances=self.appliances, clock=self.clock)
+        return KeepAppliances(
+            appliances=self.appliances, manufacturers=self.manufacturers, clock=self.clock
+        )
 
     @cached_property
     def keep_company(self) -> KeepCompany:

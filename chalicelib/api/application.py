@@ -23,6 +23,8 @@ from chalicelib.api import (
     devices,
     payments,
     reconciliations,
+    registration_app,
+    review,
     service,
     sites,
 )
@@ -46,6 +48,8 @@ PARTS = (
     devices.routes,
     payments.routes,
     reconciliations.routes,
+    registration_app.routes,
+    review.routes,
     service.routes,
     sites.routes,
 )

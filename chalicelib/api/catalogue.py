@@ -91,6 +91,7 @@ def create_appliance(call: Call[ApplianceBody]) -> Answer:
         ApplianceKind(body.kind),
         amounts.read(body.price, "price"),
         _default_plan(body.default_plan, amounts) if body.default_plan else None,
+        body.manufacturer,
     )
     return created(call.shapes.appliance(appliance))
 

@@ -51,6 +51,7 @@ Time = Annotated[
 ]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Id = Annotated[int, Field(ge=1, le=10**12)]
+WholeNumber = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=r"\S")]
 Every = Literal["week", "month"]
 
@@ -130,12 +131,13 @@ class DefaultPlanBody(Model):
 
 
 class ApplianceBody(Model):
-    """Something that is sold on plans."""
+    """Something that is sold on plans; what devices of a manufacturer are, where one is named."""
 
     name: Text
     kind: Literal["appliance", "shs", "e_bike"]
     price: AmountText
     default_plan: DefaultPlanBody | None = None
+    manufacturer: Text | None = None
 
 
 # --- customers, devices, plans ----------------------------------------------------------------
@@ -238,6 +240,54 @@ class RegistrationBody(Model):
     customer: OwnerBody
     device: NewDeviceBody
     registered_on: Day | None = None
+
+
+class AppFormBody(Model):
+    """What the Customer Registration App posts. It is not our own: what is unknown is ignored.
+
+    ``id`` is the row on the phone, and comes back in the answer.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: Text
+    surname: Text
+    phone: Text
+    serial_number: Text
+    tariff_id: WholeNumber
+    city_id: WholeNumber
+    manufacturer: WholeNumber
+    meter_type: WholeNumber | None = None
+    connection_group_id: WholeNumber | None = None
+    connection_type_id: WholeNumber | None = None
+    sub_connection_type_id: WholeNumber | None = None
+    geo_points: Annotated[str, Field(max_length=200)] | None = None
+    id: Any = None
+    local: Any = None
+
+
+class CorrectionsBody(Model):
+    """What is otherwise than the app's form says."""
+
+    customer_id: Text | None = None
+    name: Text | None = None
+    surname: Text | None = None
+    phone: Text | None = None
+    serial_number: Text | None = None
+    manufacturer: Text | None = None
+    village_id: Id | None = None
+    tariff_id: Id | None = None
+    appliance_id: Id | None = None
+    plan: PlanTermsBody | None = None
+    technical: dict[str, Any] | None = None
+
+
+class ReviewBody(Model):
+    """What the office decides about a registration from the field."""
+
+    reason: Reason
+    outcome: Literal["register", "done", "dismiss"]
+    corrections: CorrectionsBody = CorrectionsBody()
 
 
 class DeviceOwnerBody(Model):

@@ -39,6 +39,7 @@ _STATUSES = {
         "reference_conflict": "Reference conflict",
         "device_has_open_plan": "Device has an open plan",
         "not_held": "Not held",
+        "not_in_review": "Not in review",
         "not_refundable": "Not refundable",
         "full_refund_only": "Full refund only",
         "version_conflict": "Version conflict",

@@ -36,6 +36,7 @@ from chalicelib.services.ports import (
     Appliance,
     Customer,
     DefaultPlan,
+    FieldRegistration,
     Manufacturer,
     Message,
     Settings,
@@ -125,6 +126,7 @@ class ApplianceShape(TypedDict):
     kind: str
     price: str
     default_plan: DefaultPlanShape | None
+    manufacturer: NotRequired[str]
 
 
 class CustomerShape(TypedDict):
@@ -188,6 +190,39 @@ class RegistrationShape(TypedDict):
 
     customer: CustomerShape
     device: DeviceShape
+
+
+class FieldFormShape(TypedDict):
+    """What the registration app's form said; ids are as they were posted."""
+
+    name: str
+    surname: str
+    phone: str
+    village_id: int
+    serial_number: str
+    manufacturer_id: int
+    tariff_id: int
+    meter_type_id: int | None
+    connection_group_id: int | None
+    connection_type_id: int | None
+    sub_connection_type_id: int | None
+    geo_points: str | None
+
+
+class FieldRegistrationShape(TypedDict):
+    """A registration from the field. ``reasons`` say why a person must look."""
+
+    registration_id: str
+    status: Literal["needs_review", "registered", "resolved", "dismissed"]
+    reasons: Sequence[str]
+    form: FieldFormShape
+    customer_id: str | None
+    serial_number: str | None
+    posted_at: str
+    posted_by: str
+    resolved_at: str | None
+    resolved_by: str | None
+    resolution: str | None
 
 
 class DebtShape(TypedDict):
@@ -444,6 +479,37 @@ def customer(person: Customer) -> CustomerShape:
     )
 
 
+def field_registration(registration: FieldRegistration) -> FieldRegistrationShape:
+    """A registration from the field."""
+    form, resolved_at = registration.form, registration.resolved_at
+    return FieldRegistrationShape(
+        registration_id=registration.registration_id,
+        status=registration.status.value,
+        reasons=list(registration.reasons),
+        form=FieldFormShape(
+            name=form.name,
+            surname=form.surname,
+            phone=form.phone,
+            village_id=form.village_id,
+            serial_number=form.serial_number,
+            manufacturer_id=form.manufacturer_id,
+            tariff_id=form.tariff_id,
+            meter_type_id=form.meter_type_id,
+            connection_group_id=form.connection_group_id,
+            connection_type_id=form.connection_type_id,
+            sub_connection_type_id=form.sub_connection_type_id,
+            geo_points=form.geo_points,
+        ),
+        customer_id=registration.customer_id,
+        serial_number=registration.serial_number,
+        posted_at=time_text(registration.posted_at),
+        posted_by=registration.posted_by,
+        resolved_at=time_text(resolved_at) if resolved_at else None,
+        resolved_by=registration.resolved_by,
+        resolution=registration.resolution,
+    )
+
+
 def message(sms: Message) -> MessageShape:
     """One SMS."""
     return MessageShape(
@@ -508,13 +574,16 @@ class Shapes:
     def appliance(self, appliance: Appliance) -> ApplianceShape:
         """An appliance."""
         plan = appliance.default_plan
-        return ApplianceShape(
+        shape = ApplianceShape(
             id=appliance.appliance_id,
             name=appliance.name,
             kind=appliance.kind.value,
             price=self._amount(appliance.price_minor),
             default_plan=self._default_plan(plan) if plan else None,
         )
+        if appliance.manufacturer is not None:
+            shape["manufacturer"] = appliance.manufacturer
+        return shape
 
     def _default_plan(self, plan: DefaultPlan) -> DefaultPlanShape:
         each = plan.instalment_minor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+from chalicelib.domain.errors import FieldError
 from chalicelib.domain.plan import Terms, make_plan
 from chalicelib.services.fields import below
 from chalicelib.services.names import clean_name
@@ -13,6 +14,7 @@ from chalicelib.services.ports import (
     Appliances,
     Clock,
     DefaultPlan,
+    Manufacturers,
     Page,
 )
 
@@ -20,26 +22,44 @@ from chalicelib.services.ports import (
 class KeepAppliances:
     """Makes appliances. One that was sold lives on in the plan, so none has to be changed."""
 
-    def __init__(self, *, appliances: Appliances, clock: Clock) -> None:
+    def __init__(
+        self, *, appliances: Appliances, manufacturers: Manufacturers, clock: Clock
+    ) -> None:
         self._appliances = appliances
+        self._manufacturers = manufacturers
         self._clock = clock
 
     def create(
-        self, name: str, kind: ApplianceKind, price_minor: int, default_plan: DefaultPlan | None
+        self,
+        name: str,
+        kind: ApplianceKind,
+        price_minor: int,
+        default_plan: DefaultPlan | None,
+        manufacturer: str | None = None,
     ) -> Appliance:
         """A new appliance; its default plan must be one that could be sold.
 
+        With a ``manufacturer`` (its key) it is what that manufacturer's devices are sold as where
+        nobody says so: the registration app has no field for it.
+
         Raises:
-            FieldError: on ``name``, or on a field below ``default_plan``.
+            FieldError: on ``name``, on ``manufacturer``, or on a field below ``default_plan``.
             NameTaken: see there.
         """
         name = clean_name(name)
+        if manufacturer is not None:
+            self._check_manufacturer(manufacturer, kind)
         if default_plan is not None:
             now = self._clock.now()
             with below("default_plan"):
                 terms = default_terms(price_minor, default_plan, now.date())
                 make_plan(terms, plan_id="", name=name, sold_at=now)
-        return self._appliances.create(name, kind, price_minor, default_plan)
+        return self._appliances.create(name, kind, price_minor, default_plan, manufacturer)
+
+    def _check_manufacturer(self, key: str, kind: ApplianceKind) -> None:
+        made = {m.key for m in self._manufacturers.all() if m.kind.value == kind.value}
+        if key not in made:
+            raise FieldError("manufacturer", f"none of that key makes {kind.value} devices")
 
     def list(self, limit: int, cursor: str | None) -> Page[Appliance]:
         """The appliances.

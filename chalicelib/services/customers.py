@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from chalicelib.domain.errors import FieldError
@@ -86,6 +87,18 @@ class KeepCustomers:
         return self._registry.customers(
             limit=limit, cursor=cursor, phone=phone, name=name, number=number
         )
+
+    def numbered(self, page: int, per_page: int) -> tuple[Sequence[Customer], int]:
+        """A page (from 1) of all customers, newest first, and how many there are.
+
+        Customers have numbers, so a page is a range of them, as cheap at the end as at the
+        beginning. A number that was never used is missing from its page, and counted.
+        """
+        total = self._registry.last_number("customer")
+        last = total - (page - 1) * per_page
+        if last < 1:
+            return (), total
+        return self._registry.customers_numbered(max(1, last - per_page + 1), last), total
 
     # --- making one ---------------------------------------------------------------------------
 
@@ -173,6 +186,16 @@ class KeepCustomers:
             self._check_village(checked.village_id)
             raise NameTaken("another customer has that phone and name") from failed
         self._note("customer_changed", written, actor)
+        return written
+
+    def reviewed(self, customer: Customer, *, actor: str) -> Customer:
+        """A person has looked, and the customer is who they seem to be.
+
+        Raises:
+            VersionConflict: somebody else changed the customer first.
+        """
+        written = self._registry.update_customer(customer, replace(customer, needs_review=()))
+        self._note("customer_reviewed", written, actor)
         return written
 
     def _review(self, phone: str) -> tuple[str, ...]:

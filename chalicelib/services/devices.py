@@ -170,10 +170,7 @@ class KeepDevices:
             device = self.get(serial_number)
             module = self._manufacturers.get(device.manufacturer)
             sealed, count = module.seal(device.serial_number, technical)
-            state = device.state
-            if state is DeviceState.NEEDS_REVIEW:
-                state = DeviceState.ACTIVE
-            after = replace(device, technical=sealed, state=state)
+            after = replace(device, technical=sealed, state=self._completed_state(device))
             entered = count if module.manufacturer.local else None
             keep = COUNT not in technical
             if device.customer_id is None:
@@ -187,6 +184,14 @@ class KeepDevices:
         device = self._insist(serial_number, change)
         self._note("technical_entered", device, actor)
         return self.view_of(device)
+
+    def _completed_state(self, device: Device) -> DeviceState:
+        """How the device stands once its key is there: it may still be without a plan."""
+        if device.state is not DeviceState.NEEDS_REVIEW or device.kind is Kind.METER:
+            return DeviceState.ACTIVE
+        view = self.view_of(device)
+        sold = view.plan is not None or view.unlocked or device.customer_id is None
+        return DeviceState.ACTIVE if sold else DeviceState.NEEDS_REVIEW
 
     def _write_counter(
         self,

@@ -29,6 +29,7 @@ from chalicelib.services.ports import (
     Customers,
     Device,
     Devices,
+    DeviceState,
     Journal,
     Manufacturers,
     Registry,
@@ -225,16 +226,25 @@ class SellPlans:
         act = Act(actor, plan.sold_at, "sale of a device")
         entry = entry_of(act, sale.account, "plan_sold", opened=plan, vend=sale.vend)
         with self._unlock.following(sale.payment):
-            # The device is written too, unchanged: were it changing hands, one of them would fail.
+            # The device is always written too: were it changing hands, one of them would fail.
             self._accounts.change(
                 sale.account,
                 entry,
-                device=device,
+                device=self._completed(device),
                 ended_plans=sale.ended_plans,
                 new_payment=sale.payment,
             )
         self._note(plan, sale.account, actor)
         return plan
+
+    def _completed(self, device: Device) -> Device:
+        """The device, no longer to be reviewed if nothing but its plan was missing."""
+        maker = self._manufacturers.get(device.manufacturer).manufacturer
+        if device.state is not DeviceState.NEEDS_REVIEW:
+            return device
+        if maker.technical_required and not device.technical:
+            return device
+        return replace(device, state=DeviceState.ACTIVE)
 
     def _name_of_device(self, device: Device) -> str:
         appliance = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ from chalicelib.services.ports import (
     Customers,
     Device,
     Devices,
+    DeviceState,
     Issuer,
     Journal,
     Manufacturers,
@@ -61,7 +62,9 @@ class NewDevice:
     """What is said of the device. ``manufacturer`` is its key, and decides the device's kind.
 
     A meter needs ``tariff_id``; an SHS or e-bike needs ``terms``, or an appliance with a default
-    plan. ``village_id`` is the customer's where it is ``None``.
+    plan. ``village_id`` is the customer's where it is ``None``. One that is ``to_complete`` may
+    lack its plan and what its manufacturer needs: it is registered all the same, for a person to
+    complete.
     """
 
     serial_number: str
@@ -71,6 +74,7 @@ class NewDevice:
     appliance_id: int | None = None
     terms: Terms | None = None
     technical: Mapping[str, Any] | None = None
+    to_complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +132,12 @@ class Register:
         *,
         actor: str,
         in_the_field: bool,
+        why: str = "registration",
     ) -> Registered:
         """Register the device with its owner: a person, or the id of a customer.
+
+        ``in_the_field``: field staff say so, who alone may register meters. ``why`` is the reason
+        that the account's entry gives.
 
         Raises:
             MeterRegistrationRequiresApp: see there.
@@ -156,7 +164,7 @@ class Register:
             fresh = customer if is_new else None
             with below("device"):
                 device, counter = self._device(serial_number, new, module, customer, day)
-                act = Act(actor, self._clock.now(), "registration")
+                act = Act(actor, self._clock.now(), why)
                 made = self._made(customer, is_new, device, counter, new, moment, act)
             try:
                 with self._unlock.following(made.payment):
@@ -165,7 +173,7 @@ class Register:
                 self._pause(jitter_seconds(round_number))
                 continue
             self._note(made, actor)
-            return Registered(customer, self._show_device(device))
+            return Registered(customer, self._show_device(made.device))
         raise TryAgain("the same things are being registered by another request")
 
     # --- what there is ------------------------------------------------------------------------
@@ -220,13 +228,21 @@ class Register:
         day: date,
     ) -> tuple[Device, int | None]:
         """The device, its secrets sealed, and its counter where tokens are computed here."""
-        sealed, counter = module.seal(serial_number, new.technical or {})
+        needed = module.manufacturer.technical_required
+        sealed: Mapping[str, Any] = {}
+        counter: int | None = None
+        state = DeviceState.ACTIVE
+        if needed and not new.technical and new.to_complete:
+            state = DeviceState.NEEDS_REVIEW
+        else:
+            sealed, counter = module.seal(serial_number, new.technical or {})
         device = Device(
             serial_number=serial_number,
             kind=module.manufacturer.kind,
             manufacturer=new.manufacturer,
             village_id=self._village(new, customer),
             registered_on=day,
+            state=state,
             customer_id=customer.customer_id,
             tariff_id=new.tariff_id,
             appliance_id=new.appliance_id,
@@ -257,6 +273,11 @@ class Register:
             return Registration(customer, new_customer, device, account, entry)
         plan = self._plan(device, new, moment)
         record = DeviceAccount(serial_number, device.kind, counter=counter)
+        if plan is None:
+            device = replace(device, state=DeviceState.NEEDS_REVIEW)
+            account = account.with_device(record)
+            entry = entry_of(act, account, "registered", serial_number=serial_number)
+            return Registration(customer, new_customer, device, account, entry)
         with below("plan"):
             sale = with_device_plan(account, record, device, plan, self._unlock)
         entry = entry_of(
@@ -306,10 +327,15 @@ class Register:
             raise FieldError("tariff_id", "there is none of that id")
         return Tenure(new.tariff_id, since)
 
-    def _plan(self, device: Device, new: NewDevice, sold_at: datetime) -> Plan:
-        """The plan on which an SHS or e-bike is sold with its registration."""
+    def _plan(self, device: Device, new: NewDevice, sold_at: datetime) -> Plan | None:
+        """The plan on which an SHS or e-bike is sold with its registration.
+
+        ``None`` where it has none, and the device is one to complete.
+        """
         if new.tariff_id is not None:
             raise FieldError("tariff_id", "only meters have a tariff")
+        if new.to_complete and new.terms is None and new.appliance_id is None:
+            return None
         terms, name = self._terms_and_name(device, new)
         with below("plan"):
             return device_plan(terms, device, name, sold_at)

@@ -20,14 +20,21 @@ class DynamoAppliances:
     """The port ``Appliances`` on DynamoDB."""
 
     def create(
-        self, name: str, kind: ApplianceKind, price_minor: int, default_plan: DefaultPlan | None
+        self,
+        name: str,
+        kind: ApplianceKind,
+        price_minor: int,
+        default_plan: DefaultPlan | None,
+        manufacturer: str | None = None,
     ) -> Appliance:
         """Store a new appliance and its name, in one transaction.
 
         Raises:
             NameTaken, TryAgain, OutcomeUnknown: see there.
         """
-        appliance = Appliance(next_number(_LIST), name, kind, price_minor, default_plan)
+        appliance = Appliance(
+            next_number(_LIST), name, kind, price_minor, default_plan, manufacturer
+        )
         unused = ApplianceRow.appliance_id.does_not_exist()
         transaction = Transaction()
         transaction.put("appliance", ApplianceRow.of(appliance), unused)

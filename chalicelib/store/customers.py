@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from chalicelib.services.ports import (
@@ -23,9 +23,9 @@ from chalicelib.store.accounts import (
 )
 from chalicelib.store.cursors import Listing
 from chalicelib.store.devices import as_read, next_revision_of_device
-from chalicelib.store.dynamodb import ConditionUnmet, find, put
+from chalicelib.store.dynamodb import ConditionUnmet, find, put, reading
 from chalicelib.store.models import AccountRow, CustomerRow, DeviceRow, GuardRow, folded
-from chalicelib.store.numbers import next_number
+from chalicelib.store.numbers import last_number, next_number
 from chalicelib.store.payments import one_version_behind
 from chalicelib.store.sites import count_children
 from chalicelib.store.transaction import Transaction, WritesRefused
@@ -102,6 +102,26 @@ class DynamoRegistry:
         else:
             rows, after = _ALL.part(_EVERYBODY, limit, cursor)
         return Page([row.value() for row in rows], after)
+
+    def last_number(self, counter: str) -> int:
+        """The number that was given last; 0 where none was.
+
+        Raises:
+            TryAgain: see there.
+        """
+        return last_number(counter)
+
+    def customers_numbered(self, first: int, last: int) -> Sequence[Customer]:
+        """The customers with these numbers, both included, the highest first.
+
+        Raises:
+            TryAgain: see there.
+        """
+        between = CustomerRow.number.between(first, last)
+        rows = reading(
+            lambda: list(CustomerRow.by_list.query(_EVERYBODY, between, scan_index_forward=False))
+        )
+        return [row.value() for row in rows]
 
     def create_customer(self, customer: Customer) -> None:
         """Store a new customer without a device, in one transaction.

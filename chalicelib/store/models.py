@@ -25,8 +25,11 @@ from chalicelib.services.ports import (
     Device,
     DeviceState,
     Entry,
+    FieldForm,
+    FieldRegistration,
     Message,
     MessageState,
+    RegistrationStatus,
     Session,
     Settings,
     Site,
@@ -356,6 +359,46 @@ class DeviceRow(Table):
     by_customer = ByCustomer()
 
 
+class RegistrationsByStatus(Index):
+    """Registrations from the field by how far they are, the oldest first."""
+
+    class Meta:
+        """Whole rows: the list shows them."""
+
+        index_name = "by_status"
+        projection = AllProjection()
+
+    status = UnicodeAttribute(hash_key=True)
+    posted_at = MomentAttribute(range_key=True)
+
+
+class FieldRegistrationRow(Table):
+    """A registration that field staff posted."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "registrations"
+
+    record: ClassVar[type[Any]] = FieldRegistration
+
+    registration_id = UnicodeAttribute(hash_key=True)
+    form = RecordAttribute(FieldForm)
+    status = ChoiceAttribute(RegistrationStatus)
+    posted_at = MomentAttribute()
+    posted_by = UnicodeAttribute()
+    reasons = _texts()
+    customer_id = UnicodeAttribute(null=True)
+    serial_number = UnicodeAttribute(null=True)
+    resolved_at = MomentAttribute(null=True)
+    resolved_by = UnicodeAttribute(null=True)
+    resolution = UnicodeAttribute(null=True)
+    revision = WholeNumberAttribute()
+
+    by_status = RegistrationsByStatus()
+
+
 # --- reference data ----------------------------------------------------------------------------
 
 
@@ -481,6 +524,7 @@ class ApplianceRow(Table):
     kind = ChoiceAttribute(ApplianceKind)
     price_minor = MinorUnitsAttribute()
     default_plan = RecordAttribute(DefaultPlan, null=True)
+    manufacturer = UnicodeAttribute(null=True)
     list = UnicodeAttribute(default="appliance")
 
     by_list = AppliancesById()

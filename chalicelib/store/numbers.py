@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chalicelib.store.dynamodb import writing
+from chalicelib.store.dynamodb import find, writing
 from chalicelib.store.models import CounterRow
 
 
@@ -14,6 +14,20 @@ def next_number(counter: str) -> int:
     Raises:
         TryAgain, OutcomeUnknown: see there.
     """
-    row = CounterRow(name=f"counter#{counter}")
+    row = CounterRow(name=_key(counter))
     writing(lambda: row.update([CounterRow.last.add(1)]))
     return row.last
+
+
+def last_number(counter: str) -> int:
+    """The integer of that counter that was given last, read consistently; 0 where none was.
+
+    Raises:
+        TryAgain: see there.
+    """
+    row = find(CounterRow, _key(counter))
+    return row.last if row else 0
+
+
+def _key(counter: str) -> str:
+    return f"counter#{counter}"

@@ -149,13 +149,14 @@ class DefaultPlan:
 
 @dataclass(frozen=True, slots=True)
 class Appliance:
-    """Something that is sold on a plan."""
+    """Something that is sold on a plan. ``manufacturer`` is the key of who makes it, if known."""
 
     appliance_id: int
     name: str
     kind: ApplianceKind
     price_minor: int
     default_plan: DefaultPlan | None = None
+    manufacturer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,59 @@ class Registration:
     ended_plans: tuple[Plan, ...] = ()
     guard: tuple[str, str] | None = None
     payment: Payment | None = None
+
+
+class RegistrationStatus(StrEnum):
+    """How far a registration from the field is. The last three are final."""
+
+    NEEDS_REVIEW = "needs_review"
+    REGISTERED = "registered"
+    RESOLVED = "resolved"
+    DISMISSED = "dismissed"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldForm:
+    """What the registration app's form says, in normal form.
+
+    Ids are as they were posted: the app picks them from lists that may be days old.
+    """
+
+    name: str
+    surname: str
+    phone: str
+    village_id: int
+    serial_number: str
+    manufacturer_id: int
+    tariff_id: int
+    meter_type_id: int | None = None
+    connection_group_id: int | None = None
+    connection_type_id: int | None = None
+    sub_connection_type_id: int | None = None
+    geo_points: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRegistration:
+    """A registration that field staff posted, and what became of it.
+
+    ``reasons`` say why a person must look, while that is so. ``customer_id`` and
+    ``serial_number`` are there once customer and device are; the form's own serial number stays
+    what was posted.
+    """
+
+    registration_id: str
+    form: FieldForm
+    status: RegistrationStatus
+    posted_at: datetime
+    posted_by: str
+    reasons: tuple[str, ...] = ()
+    customer_id: str | None = None
+    serial_number: str | None = None
+    resolved_at: datetime | None = None
+    resolved_by: str | None = None
+    resolution: str | None = None
+    revision: int = 1
 
 
 @dataclass(frozen=True, slots=True)

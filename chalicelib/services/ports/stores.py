@@ -18,9 +18,11 @@ from chalicelib.services.ports.records import (
     DefaultPlan,
     Device,
     Entry,
+    FieldRegistration,
     Message,
     Page,
     Registration,
+    RegistrationStatus,
     Session,
     Settings,
     SettlementView,
@@ -223,6 +225,12 @@ class Registry(Protocol):
             InvalidCursor: the cursor is of another list, or of none.
         """
 
+    def last_number(self, counter: str) -> int:
+        """The number that was given last; 0 where none was."""
+
+    def customers_numbered(self, first: int, last: int) -> Sequence[Customer]:
+        """The customers with these numbers, both included, the highest first."""
+
     def create_customer(self, customer: Customer) -> None:
         """Store a new customer without a device, in one transaction.
 
@@ -264,6 +272,40 @@ class Registry(Protocol):
 
         Raises:
             ConditionFailed: ``what`` is ``guard``: it exists.
+        """
+
+
+class FieldRegistrations(Protocol):
+    """Registrations from the field, by id.
+
+    Every method may raise ``TryAgain``, those that write ``OutcomeUnknown``.
+    """
+
+    def create(self, registration: FieldRegistration) -> None:
+        """Store a new one.
+
+        Raises:
+            ConditionFailed: ``what`` is ``registration``: the id is taken.
+        """
+
+    def get(self, registration_id: str) -> FieldRegistration | None:
+        """The registration, read consistently."""
+
+    def save(self, registration: FieldRegistration) -> FieldRegistration:
+        """Write it if its stored revision is still ``registration.revision``; answers it as
+        written.
+
+        Raises:
+            VersionConflict: somebody else changed it first.
+        """
+
+    def list(
+        self, status: RegistrationStatus, limit: int, cursor: str | None
+    ) -> Page[FieldRegistration]:
+        """Those in that status, the oldest first.
+
+        Raises:
+            InvalidCursor: see there.
         """
 
 
@@ -336,7 +378,12 @@ class Appliances(Protocol):
     """What is sold on plans. Names are unique."""
 
     def create(
-        self, name: str, kind: ApplianceKind, price_minor: int, default_plan: DefaultPlan | None
+        self,
+        name: str,
+        kind: ApplianceKind,
+        price_minor: int,
+        default_plan: DefaultPlan | None,
+        manufacturer: str | None = None,
     ) -> Appliance:
         """Store a new appliance under the next number.
 

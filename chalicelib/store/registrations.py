@@ -1,0 +1,73 @@
+"""Registrations from the field."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from chalicelib.services.ports import (
+    ConditionFailed,
+    FieldRegistration,
+    Page,
+    RegistrationStatus,
+    VersionConflict,
+)
+from chalicelib.store.cursors import Listing
+from chalicelib.store.dynamodb import ConditionUnmet, find, put
+from chalicelib.store.models import FieldRegistrationRow
+
+_BY_STATUS = Listing(
+    "registrations",
+    FieldRegistrationRow.by_status.query,
+    FieldRegistrationRow.status,
+    (FieldRegistrationRow.posted_at, FieldRegistrationRow.registration_id),
+)
+
+
+class DynamoFieldRegistrations:
+    """The port ``FieldRegistrations`` on DynamoDB."""
+
+    def create(self, registration: FieldRegistration) -> None:
+        """Store a new one.
+
+        Raises:
+            ConditionFailed, TryAgain, OutcomeUnknown: see there.
+        """
+        new = FieldRegistrationRow.registration_id.does_not_exist()
+        try:
+            put(FieldRegistrationRow.of(registration), new)
+        except ConditionUnmet as unmet:
+            raise ConditionFailed("registration") from unmet
+
+    def get(self, registration_id: str) -> FieldRegistration | None:
+        """The registration, read consistently.
+
+        Raises:
+            TryAgain: see there.
+        """
+        row = find(FieldRegistrationRow, registration_id)
+        return row.value() if row else None
+
+    def save(self, registration: FieldRegistration) -> FieldRegistration:
+        """Write it if its stored revision is still ``registration.revision``.
+
+        Raises:
+            VersionConflict, TryAgain, OutcomeUnknown: see there.
+        """
+        written = replace(registration, revision=registration.revision + 1)
+        unchanged = FieldRegistrationRow.revision == registration.revision
+        try:
+            put(FieldRegistrationRow.of(written), unchanged)
+        except ConditionUnmet as unmet:
+            raise VersionConflict(registration.registration_id) from unmet
+        return written
+
+    def list(
+        self, status: RegistrationStatus, limit: int, cursor: str | None
+    ) -> Page[FieldRegistration]:
+        """Those in that status, the oldest first.
+
+        Raises:
+            InvalidCursor, TryAgain: see there.
+        """
+        rows, after = _BY_STATUS.part(status, limit, cursor)
+        return Page([row.value() for row in rows], after)
