@@ -8,6 +8,7 @@ when they are first asked for: a new one is one line in a registry below.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from chalicelib.services.field_registrations import RegisterFromField
     from chalicelib.services.find_payments import FindPayments
     from chalicelib.services.notify import Notify
-    from chalicelib.services.passwords import StoredPasswords
     from chalicelib.services.plan_changes import ChangePlans
     from chalicelib.services.plans import SellPlans
     from chalicelib.services.ports import (
@@ -62,9 +62,9 @@ if TYPE_CHECKING:
         SettingsStore,
         Sites,
         SmsGateway,
-        Staff,
         Tariffs,
         Vendor,
+        WrongTriesStore,
     )
     from chalicelib.services.reconcile import Reconcile
     from chalicelib.services.refund import GiveBack
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from chalicelib.services.review import ReviewRegistrations
     from chalicelib.services.settle import Settle
     from chalicelib.services.sites import KeepSites
-    from chalicelib.services.staff import LogIn
+    from chalicelib.services.staff import Identities, LogIn
     from chalicelib.services.sweep import Sweep
     from chalicelib.services.tariffs import KeepTariffs
     from chalicelib.services.unlock import Unlock
@@ -253,11 +253,18 @@ class Wiring:
         return DynamoAppliances()
 
     @cached_property
-    def staff(self) -> Staff:
-        """Who may log in."""
-        from chalicelib.store.staff import DynamoStaff
+    def identities(self) -> Identities:
+        """Who the staff are."""
+        from chalicelib.identity.cognito import CognitoIdentities
 
-        return DynamoStaff()
+        return CognitoIdentities()
+
+    @cached_property
+    def wrong_tries(self) -> WrongTriesStore:
+        """Wrong tries at logging in."""
+        from chalicelib.store.staff import DynamoWrongTries
+
+        return DynamoWrongTries()
 
     @cached_property
     def sessions(self) -> Sessions:
@@ -695,21 +702,17 @@ class Wiring:
         return FindPayments(payments=self.payments, devices=self.devices, messages=self.messages)
 
     @cached_property
-    def passwords(self) -> StoredPasswords:
-        """Checks passwords against the staff table."""
-        from chalicelib.services.passwords import StoredPasswords
-
-        return StoredPasswords(staff=self.staff, clock=self.clock, journal=self.journal)
-
-    @cached_property
     def log_in(self) -> LogIn:
         """Log-ins and sessions."""
         from chalicelib.services.staff import LogIn
+        from chalicelib.services.wrong_tries import SlowDown
 
+        slow_down = SlowDown(wrong_tries=self.wrong_tries, clock=self.clock, journal=self.journal)
         return LogIn(
-            identities=self.passwords,
-            staff=self.staff,
+            identities=self.identities,
+            slow_down=slow_down,
             sessions=self.sessions,
+            check_every=timedelta(seconds=environment.staff_check_seconds()),
             clock=self.clock,
             journal=self.journal,
         )

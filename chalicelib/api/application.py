@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
@@ -125,7 +126,7 @@ def _checked_call(route: Route, request: Request, wiring: Wiring) -> Call[Any]:
     body = None
     if route.body is not None:
         body = read_body(route.body, call.raw, call.headers.get("content-type", ""))
-    return Call(wiring, call.path, call.query, call.headers, body, session, call.raw)
+    return replace(call, body=body, session=session)
 
 
 def _session(route: Route, call: Call[Any]) -> Session:

@@ -29,7 +29,8 @@ def _as_the_app_reads_it(problem: Problem) -> Mapping[str, Any]:
 )
 def log_in(call: Call[LogInBody]) -> Answer:
     """Log in: a token for the Authorization header."""
-    return ok(session(call.wiring.log_in.log_in(call.body.email, call.body.password)))
+    body, address = call.body, call.source_address
+    return ok(session(call.wiring.log_in.log_in(body.email, body.password, address=address)))
 
 
 @routes.route(
@@ -43,9 +44,10 @@ def log_in(call: Call[LogInBody]) -> Answer:
 def change_password(call: Call[PasswordBody]) -> Answer:
     """Change the password, and log in with it."""
     body = call.body
-    return ok(
-        session(call.wiring.log_in.change_password(body.email, body.password, body.new_password))
+    logged_in = call.wiring.log_in.change_password(
+        body.email, body.password, body.new_password, address=call.source_address
     )
+    return ok(session(logged_in))
 
 
 @routes.route("POST", "/auth/logout", roles=STAFF, answers={204: None})

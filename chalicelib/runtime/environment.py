@@ -59,6 +59,21 @@ def sms_log_url() -> str | None:
     return os.environ.get("SMS_LOG_URL") or None
 
 
+def staff_pool_id() -> str:
+    """The user pool of the staff."""
+    return _required("STAFF_POOL_ID")
+
+
+def staff_client_id() -> str:
+    """The client of that pool through which the API checks passwords."""
+    return _required("STAFF_CLIENT_ID")
+
+
+def staff_check_seconds() -> int:
+    """After how long a session's roles are looked up anew; 30 seconds where nothing is said."""
+    return int(os.environ.get("STAFF_CHECK_SECONDS") or 30)
+
+
 def stage() -> str:
     """The name of the deployment, for log lines; ``local`` where none is set."""
     return os.environ.get("MWANGA_STAGE") or "local"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, ClassVar
 
-from pynamodb.attributes import BooleanAttribute, UnicodeAttribute
+from pynamodb.attributes import UnicodeAttribute
 from pynamodb.indexes import AllProjection, KeysOnlyProjection
 
 from chalicelib.domain.account import Account, DeviceAccount, Kind
@@ -34,7 +34,7 @@ from chalicelib.services.ports import (
     Settings,
     Site,
     SiteKind,
-    StaffMember,
+    WrongTries,
 )
 from chalicelib.store.attributes import (
     ChoiceAttribute,
@@ -591,24 +591,21 @@ class GuardRow(Table):
 # --- staff --------------------------------------------------------------------------------------
 
 
-class StaffRow(Table):
-    """Somebody who may log in."""
+class WrongTriesRow(Table):
+    """Wrong passwords. DynamoDB deletes them some time after ``forget_at``."""
 
     class Meta:
         """See ``Table``."""
 
         table_name = ""
-        plain_name = "staff"
+        plain_name = "wrong_tries"
 
-    record: ClassVar[type[Any]] = StaffMember
+    record: ClassVar[type[Any]] = WrongTries
 
-    email = UnicodeAttribute(hash_key=True)
-    password_hash = UnicodeAttribute()
-    roles = _texts()
-    active = BooleanAttribute()
-    must_change_password = BooleanAttribute(null=True)
-    failed_logins = WholeNumberAttribute(null=True)
-    blocked_until = MomentAttribute(null=True)
+    whose = UnicodeAttribute(hash_key=True)
+    tries = WholeNumberAttribute()
+    blocked_until = MomentAttribute()
+    forget_at = EpochAttribute()
     revision = WholeNumberAttribute()
 
 
@@ -624,6 +621,8 @@ class SessionRow(Table):
     record: ClassVar[type[Any]] = Session
 
     token_hash = UnicodeAttribute(hash_key=True)
+    username = UnicodeAttribute()
     email = UnicodeAttribute()
     roles = _texts()
     expires_at = EpochAttribute()
+    checked_at = MomentAttribute()

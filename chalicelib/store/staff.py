@@ -1,66 +1,84 @@
-"""Staff and their log-ins."""
+"""Log-ins, and wrong tries at logging in."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from chalicelib.services.ports import NameTaken, Session, StaffMember, VersionConflict
-from chalicelib.store.dynamodb import ConditionUnmet, delete, find, put
-from chalicelib.store.models import SessionRow, StaffRow
+from chalicelib.services.ports import Session, VersionConflict, WrongTries
+from chalicelib.store.dynamodb import ConditionUnmet, delete, find, find_all, put
+from chalicelib.store.models import SessionRow, WrongTriesRow
 
 
-class DynamoStaff:
-    """The port ``Staff`` on DynamoDB."""
+class DynamoWrongTries:
+    """The port ``WrongTriesStore`` on DynamoDB."""
 
-    def get(self, email: str) -> StaffMember | None:
-        """The member, read consistently."""
-        row = find(StaffRow, email.casefold())
-        return row.value() if row else None
-
-    def create(self, member: StaffMember) -> None:
-        """Store a new member.
+    def of(self, whose: Sequence[str]) -> Sequence[WrongTries]:
+        """Those that are known, read consistently in one request.
 
         Raises:
-            NameTaken, TryAgain, OutcomeUnknown: see there.
+            TryAgain: see there.
         """
-        try:
-            put(_row(member), StaffRow.email.does_not_exist())
-        except ConditionUnmet as unmet:
-            raise NameTaken from unmet
+        found = find_all(*((WrongTriesRow, each) for each in whose))
+        return [row.value() for row in found.values()]
 
-    def save(self, member: StaffMember) -> StaffMember:
-        """Write the member if the stored revision is still ``member.revision``.
+    def save(self, tries: WrongTries) -> None:
+        """Write them if their stored revision is still ``tries.revision``, or 0 and none are.
 
         Raises:
             VersionConflict, TryAgain, OutcomeUnknown: see there.
         """
-        written = replace(member, revision=member.revision + 1)
+        written = replace(tries, revision=tries.revision + 1)
+        condition = (
+            WrongTriesRow.revision == tries.revision
+            if tries.revision
+            else WrongTriesRow.whose.does_not_exist()
+        )
         try:
-            put(_row(written), StaffRow.revision == member.revision)
+            put(WrongTriesRow.of(written), condition)
         except ConditionUnmet as unmet:
             raise VersionConflict from unmet
-        return written
 
+    def forget(self, whose: str) -> None:
+        """Forget them; no error where there are none.
 
-def _row(member: StaffMember) -> StaffRow:
-    return StaffRow.of(replace(member, email=member.email.casefold()))
+        Raises:
+            TryAgain, OutcomeUnknown: see there.
+        """
+        delete(WrongTriesRow(whose=whose))
 
 
 class DynamoSessions:
     """The port ``Sessions`` on DynamoDB."""
 
     def get(self, token_hash: str) -> Session | None:
-        """The session, read consistently; it may have expired."""
+        """The session, read consistently; it may have expired.
+
+        Raises:
+            TryAgain: see there.
+        """
         row = find(SessionRow, token_hash)
         return row.value() if row else None
 
     def put(self, session: Session) -> None:
-        """Store a session.
+        """Store a new session.
 
         Raises:
             TryAgain, OutcomeUnknown: see there.
         """
         put(SessionRow.of(session))
+
+    def renew(self, session: Session) -> bool:
+        """Write what was checked of a session; false where it is not there any more.
+
+        Raises:
+            TryAgain, OutcomeUnknown: see there.
+        """
+        try:
+            put(SessionRow.of(session), SessionRow.token_hash.exists())
+        except ConditionUnmet:
+            return False
+        return True
 
     def delete(self, token_hash: str) -> None:
         """Forget a session; no error where there is none.

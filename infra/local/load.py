@@ -16,6 +16,7 @@ from uuid import uuid4
 from infra.local import processes
 from infra.local.deploy import STACK, client
 from infra.package import REGION, ROOT
+from infra.staff import make_staff
 
 ROLES = ("admin", "office", "field", "agent", "operations", "finance")
 
@@ -125,11 +126,24 @@ def secret_contents(generated: Generated, fakes: Mapping[str, str]) -> dict[str,
     }
 
 
-def fill_tables(endpoint: str, generated: Generated, state: Path) -> None:
-    """Makes the staff and sets the company's settings, with the services that the API uses.
+def fill_staff(endpoint: str, pool_id: str, generated: Generated) -> None:
+    """Makes one member of staff for each role, as somebody does in the console."""
+    pool = client("cognito-idp", endpoint)
+    for role, member in generated.staff.items():
+        make_staff(pool, pool_id, member["email"], role)
+        pool.admin_set_user_password(
+            UserPoolId=pool_id,
+            Username=member["email"],
+            Password=member["password"],
+            Permanent=True,
+        )
 
-    They run in a process of their own, whose environment is that of this stack, and before the
-    API is first asked: nothing has to wait until it forgets what it knew.
+
+def fill_tables(endpoint: str, state: Path) -> None:
+    """Sets the company's settings, with the service that the API uses.
+
+    It runs in a process of its own, whose environment is that of this stack, and before the API
+    is first asked: nothing has to wait until it forgets what it knew.
 
     Raises:
         LoadingFailed: the text says why.
@@ -145,7 +159,6 @@ def fill_tables(endpoint: str, generated: Generated, state: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "infra.local.load"],
         env=environment,
-        input=json.dumps(generated.staff),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -155,12 +168,10 @@ def fill_tables(endpoint: str, generated: Generated, state: Path) -> None:
 
 
 def main() -> None:
-    """Fills the tables of the stack that the environment names; reads the staff from stdin."""
+    """Fills the tables of the stack that the environment names."""
     from chalicelib.services.company import Choices
     from chalicelib.wiring import wiring
 
-    for role, member in json.load(sys.stdin).items():
-        wiring.log_in.create_staff(member["email"], member["password"], [role])
     wiring.keep_company.replace(Choices(**COMPANY), actor="local cloud")
 
 

@@ -19,7 +19,7 @@ from urllib.request import urlopen
 from infra.local import processes
 from infra.local.adapt import LocalAddresses
 from infra.local.deploy import Deployed, DeploymentFailed, deploy
-from infra.local.load import Generated, LoadingFailed, fill_secrets, fill_tables
+from infra.local.load import Generated, LoadingFailed, fill_secrets, fill_staff, fill_tables
 from infra.local.processes import HOST, NotReady, ProcessEnded
 from infra.local.providers import PROVIDERS
 from infra.local.proxy import BASE_PATH
@@ -100,7 +100,8 @@ def _start(state: Path, enforce_roles: bool) -> Stack:
     sms_log_url = f"{_address(ports['control'])}/sms"
     deployed = deploy(package, endpoint, LocalAddresses(sms_log_url))
     fill_secrets(endpoint, generated, fake_urls(ports))
-    fill_tables(endpoint, generated, state)
+    fill_staff(endpoint, deployed.ids["StaffPool"], generated)
+    fill_tables(endpoint, state)
     _start_proxy(state, ports, deployed)
     stack = _describe(ports, generated, deployed)
     processes.wait_until(lambda: _answers(f"{stack['base_url']}/health"), "the API", state)
@@ -186,6 +187,7 @@ def _describe(ports: dict[str, int], generated: Generated, deployed: Deployed) -
         "aws_endpoint": _address(ports["emulator"]),
         "region": REGION,
         "staff": generated.staff,
+        "staff_pool": deployed.ids["StaffPool"],
         "direct": {**first, "second": second},
         "channels": {
             "daraja": {

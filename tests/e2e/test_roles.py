@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from infra.local.client import Api, Cloud, StaffMember
+from infra.local.client import Api, Cloud, StaffMember, wait_for
+from infra.staff import make_staff
 from tests.e2e.company import unique
 
 ROLES = ("admin", "office", "field", "agent", "operations", "finance")
@@ -126,3 +127,49 @@ def test_after_the_log_out_the_session_is_closed(cloud: Cloud) -> None:
         )
     finally:
         api.close()
+
+
+# --- staff are kept in the pool ---------------------------------------------------------------
+
+
+@pytest.fixture
+def newcomer(cloud: Cloud) -> dict[str, str]:
+    """Somebody whom the console has just made a member of finance, with a password for once."""
+    email = f"{unique('asha')}@mwanga.example"
+    pool = cloud.aws("cognito-idp")
+    password = make_staff(pool, cloud.stack["staff_pool"], email, "finance")
+    return {"email": email, "password": password}
+
+
+def test_the_first_log_in_asks_for_a_password_of_one_s_own(
+    cloud: Cloud, newcomer: dict[str, str]
+) -> None:
+    first = cloud.api.call("POST", "/auth/login", newcomer)
+    assert (first.status, first.code) == (401, "password_change_required")
+    changed = cloud.api.call(
+        "POST", "/auth/password", {**newcomer, "new_password": "a password of my own"}
+    )
+    assert (changed.status, changed.body["roles"]) == (200, ["finance"])
+    own = StaffMember(cloud.api, newcomer["email"], "a password of my own")
+    assert own.get("/villages").status == 200
+    assert cloud.api.call("POST", "/auth/login", newcomer).code == "invalid_credentials"
+
+
+def test_who_is_moved_or_disabled_in_the_pool_is_so_in_a_moment(
+    cloud: Cloud, newcomer: dict[str, str]
+) -> None:
+    pool, who = cloud.aws("cognito-idp"), newcomer["email"]
+    its_pool = {"UserPoolId": cloud.stack["staff_pool"], "Username": who}
+    pool.admin_set_user_password(**its_pool, Password="a password of my own", Permanent=True)
+    member = StaffMember(cloud.api, who, "a password of my own")
+    assert member.get("/settings").code == "forbidden"
+
+    pool.admin_add_user_to_group(**its_pool, GroupName="admin")
+    wait_for(lambda: member.get("/settings").status, lambda status: status == 200, "an admin")
+
+    pool.admin_disable_user(**its_pool)
+    wait_for(lambda: member.get("/settings").status, lambda status: status == 401, "shut out")
+    again = cloud.api.call(
+        "POST", "/auth/login", {"email": who, "password": "a password of my own"}
+    )
+    assert again.code == "invalid_credentials"

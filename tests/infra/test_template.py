@@ -59,8 +59,8 @@ TABLE_KEYS = {
     "sessions": {"token_hash": "S"},
     "settings": {"name": "S"},
     "sites": {"site_id": "S"},
-    "staff": {"email": "S"},
     "tariffs": {"tariff_id": "N"},
+    "wrong_tries": {"whose": "S"},
 }
 
 
@@ -143,7 +143,12 @@ class TestFunctions:
     @pytest.mark.parametrize("function", sorted(FUNCTIONS))
     def test_each_knows_its_surroundings(self, expanded: Template, function: str) -> None:
         properties = expanded["Resources"][function]["Properties"]
+        staff = {
+            "STAFF_POOL_ID": {"Ref": "StaffPool"},
+            "STAFF_CLIENT_ID": {"Ref": "StaffClient"},
+        }
         assert properties["Environment"]["Variables"] == {
+            **(staff if function == "APIHandler" else {}),
             "MWANGA_STAGE": {"Ref": "Stage"},
             "TABLE_PREFIX": {"Fn::Sub": "${AWS::StackName}-"},
             "SECRET_PREFIX": {"Fn::Sub": "${AWS::StackName}/"},

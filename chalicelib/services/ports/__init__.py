@@ -73,7 +73,7 @@ from chalicelib.services.ports.records import (
     SettlementView,
     Site,
     SiteKind,
-    StaffMember,
+    WrongTries,
 )
 from chalicelib.services.ports.runtime import Clock, Journal
 from chalicelib.services.ports.sms import SmsFailed, SmsGateway
@@ -90,8 +90,8 @@ from chalicelib.services.ports.stores import (
     Sessions,
     SettingsStore,
     Sites,
-    Staff,
     Tariffs,
+    WrongTriesStore,
 )
 from chalicelib.services.ports.vending import BusyDevices, Circuits
 
@@ -165,8 +165,6 @@ __all__ = [
     "SmsFailed",
     "SmsGateway",
     "Sold",
-    "Staff",
-    "StaffMember",
     "Tariffs",
     "TryAgain",
     "VendAbsent",
@@ -177,5 +175,7 @@ __all__ = [
     "VendorSilent",
     "VendorUnreachable",
     "VersionConflict",
+    "WrongTries",
+    "WrongTriesStore",
     "issues_tokens",
 ]

@@ -160,27 +160,33 @@ class Appliance:
 
 
 @dataclass(frozen=True, slots=True)
-class StaffMember:
-    """One person who may log in. ``failed_logins`` counts since the last success."""
+class WrongTries:
+    """How many wrong passwords came lately for somebody, or from somewhere.
 
-    email: str
-    password_hash: str
-    roles: tuple[str, ...]
-    active: bool = True
-    must_change_password: bool = False
-    failed_logins: int = 0
-    blocked_until: datetime | None = None
+    ``whose`` is a hash: nobody finds e-mails or addresses here. The store deletes it some time
+    after ``forget_at``.
+    """
+
+    whose: str
+    tries: int
+    blocked_until: datetime
+    forget_at: datetime
     revision: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One log-in. Whoever reads it checks ``expires_at``: the store deletes days late."""
+    """One log-in. Whoever reads it checks ``expires_at``: the store deletes days late.
+
+    ``roles`` are those that ``username`` had at ``checked_at``.
+    """
 
     token_hash: str
+    username: str
     email: str
     roles: tuple[str, ...]
     expires_at: datetime
+    checked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

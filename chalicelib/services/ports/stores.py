@@ -28,7 +28,7 @@ from chalicelib.services.ports.records import (
     SettlementView,
     Site,
     SiteKind,
-    StaffMember,
+    WrongTries,
 )
 
 
@@ -422,25 +422,21 @@ class SettingsStore(Protocol):
         """Note, for good, that a payment exists. Cheap to repeat: once per process it writes."""
 
 
-class Staff(Protocol):
-    """Who may log in. E-mail addresses are compared without case."""
+class WrongTriesStore(Protocol):
+    """Wrong passwords, by whose or from where they were."""
 
-    def get(self, email: str) -> StaffMember | None:
-        """The member, read consistently."""
+    def of(self, whose: Sequence[str]) -> Sequence[WrongTries]:
+        """Those that are known, read consistently in one request."""
 
-    def create(self, member: StaffMember) -> None:
-        """Store a new member.
-
-        Raises:
-            NameTaken: the e-mail is taken.
-        """
-
-    def save(self, member: StaffMember) -> StaffMember:
-        """Write the member if the stored revision is still ``member.revision``.
+    def save(self, tries: WrongTries) -> None:
+        """Write them if their stored revision is still ``tries.revision``, or 0 and none are.
 
         Raises:
-            VersionConflict: somebody else changed it first.
+            VersionConflict: somebody else counted at the same time.
         """
+
+    def forget(self, whose: str) -> None:
+        """Forget them; no error where there are none."""
 
 
 class Sessions(Protocol):
@@ -450,7 +446,10 @@ class Sessions(Protocol):
         """The session, read consistently; it may have expired."""
 
     def put(self, session: Session) -> None:
-        """Store a session."""
+        """Store a new session."""
+
+    def renew(self, session: Session) -> bool:
+        """Write what was checked of a session; false where it is not there any more."""
 
     def delete(self, token_hash: str) -> None:
         """Forget a session; no error where there is none."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from chalice.app import Chalice
 
 from chalicelib.api.application import all_routes, create_app
 from chalicelib.api.routes import Route
+from chalicelib.services.ports import Session
 from chalicelib.services.staff import Role
 from chalicelib.wiring import Wiring
 from tests.integration.api.conftest import Standing
@@ -84,6 +87,22 @@ ALLOWED = {
 """Who may call what, as it was agreed; written down apart from the routes themselves."""
 
 
+EXPIRED, LOGGED_OUT = "expired", "logged out"
+"""Tokens of sessions that were an admin's."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sessions_that_have_ended(standing: Standing) -> None:
+    """One whose time has passed and one that was ended."""
+    api = standing.api
+    now = api.clock.now()
+    for token, expires_at in ((EXPIRED, now), (LOGGED_OUT, now + timedelta(days=1))):
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        session = Session(digest, "u", "a@example.com", ("admin",), expires_at, checked_at=now)
+        api.wiring.sessions.put(session)
+    api.wiring.log_in.log_out(LOGGED_OUT)
+
+
 def test_the_public_routes_are_exactly_these() -> None:
     assert {(route.method, route.path) for route in ROUTES if route.public} == PUBLIC
 
@@ -132,8 +151,10 @@ def test_a_route_opens_to_its_roles_and_to_nobody_else(
 ) -> None:
     api = standing.api
     address = path.replace("{", "").replace("}", "")
-    nobody = api.send(method, address, role=None)
-    assert (nobody.status, nobody.code) == (401, "unauthorized")
+    for token in (None, "guessed", EXPIRED, LOGGED_OUT):
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        nobody = api.send(method, address, role=None, headers=headers)
+        assert (nobody.status, nobody.code) == (401, "unauthorized"), token
     for role in EVERYBODY:
         status = api.send(method, address, {}, role=role).status
         if role in ALLOWED[method, path]:

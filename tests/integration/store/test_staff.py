@@ -1,4 +1,4 @@
-"""Staff and their log-ins."""
+"""Log-ins, and wrong tries at logging in."""
 
 from __future__ import annotations
 
@@ -7,65 +7,70 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib.services.ports import NameTaken, Session, StaffMember, VersionConflict
-from chalicelib.store.staff import DynamoSessions, DynamoStaff
+from chalicelib.services.ports import Session, VersionConflict, WrongTries
+from chalicelib.store.staff import DynamoSessions, DynamoWrongTries
 from tests.integration.conftest import Cloud
 from tests.integration.store.examples import NOW
 
 pytestmark = pytest.mark.usefixtures("cloud")
 
-AMINA = StaffMember("amina@example.org", "scrypt$salt$hash", ("office", "finance"))
+WHOLE_SECONDS = NOW.replace(microsecond=0)
+TRIES = WrongTries("email#1", 3, NOW, WHOLE_SECONDS + timedelta(days=1), revision=0)
+SESSION = Session(
+    "a" * 64, "u1", "amina@example.org", ("field",), WHOLE_SECONDS + timedelta(hours=12), NOW
+)
 
 
-def test_a_member_is_found_whatever_the_case_of_the_address() -> None:
-    staff = DynamoStaff()
-    staff.create(replace(AMINA, email="Amina@Example.org"))
-    assert staff.get("AMINA@example.ORG") == AMINA
-    assert staff.get("nobody@example.org") is None
+def test_wrong_tries_are_found_by_whose_they_are() -> None:
+    store = DynamoWrongTries()
+    store.save(TRIES)
+    assert store.of(["email#1", "address#1"]) == [replace(TRIES, revision=1)]
 
 
-def test_an_address_is_taken_once() -> None:
-    staff = DynamoStaff()
-    staff.create(AMINA)
-    with pytest.raises(NameTaken):
-        staff.create(replace(AMINA, email="AMINA@example.org", password_hash="other"))
-    assert staff.get(AMINA.email) == AMINA
-
-
-def test_what_is_known_of_a_member_comes_back() -> None:
-    staff = DynamoStaff()
-    locked = replace(
-        AMINA, active=False, must_change_password=True, failed_logins=3, blocked_until=NOW
-    )
-    staff.create(locked)
-    assert staff.get(AMINA.email) == locked
-
-
-def test_of_two_who_save_a_member_the_second_is_told() -> None:
-    staff = DynamoStaff()
-    staff.create(AMINA)
-    written = staff.save(replace(AMINA, failed_logins=1))
-    assert written.revision == 2
+def test_of_two_who_count_at_once_the_second_is_told() -> None:
+    store = DynamoWrongTries()
+    store.save(TRIES)
     with pytest.raises(VersionConflict):
-        staff.save(replace(AMINA, failed_logins=9))
-    assert staff.get(AMINA.email) == written
-
-
-def test_a_member_who_is_not_there_cannot_be_saved() -> None:
+        store.save(TRIES)
+    store.save(replace(TRIES, tries=4, revision=1))
     with pytest.raises(VersionConflict):
-        DynamoStaff().save(AMINA)
-    assert DynamoStaff().get(AMINA.email) is None
+        store.save(replace(TRIES, tries=9, revision=1))
+    assert [found.tries for found in store.of(["email#1"])] == [4]
+
+
+def test_forgotten_tries_are_gone_and_may_be_forgotten_again() -> None:
+    store = DynamoWrongTries()
+    store.save(TRIES)
+    store.forget("email#1")
+    store.forget("email#1")
+    assert store.of(["email#1"]) == []
+
+
+def test_wrong_tries_have_a_time_to_live(cloud: Cloud) -> None:
+    DynamoWrongTries().save(TRIES)
+    item = cloud.item("wrong_tries", whose="email#1")
+    assert item and item["forget_at"] == {"N": str(int(TRIES.forget_at.timestamp()))}
 
 
 def test_a_session_lives_until_it_is_deleted(cloud: Cloud) -> None:
     sessions = DynamoSessions()
-    expires_at = (NOW + timedelta(hours=12)).replace(microsecond=0)
-    session = Session("a" * 64, AMINA.email, ("field",), expires_at)
-    sessions.put(session)
-    assert sessions.get(session.token_hash) == session
-    item = cloud.item("sessions", token_hash=session.token_hash)
+    sessions.put(SESSION)
+    assert sessions.get(SESSION.token_hash) == SESSION
+    item = cloud.item("sessions", token_hash=SESSION.token_hash)
     assert item
-    assert item["expires_at"] == {"N": str(int(expires_at.timestamp()))}, "for the time to live"
-    sessions.delete(session.token_hash)
-    assert sessions.get(session.token_hash) is None
-    sessions.delete(session.token_hash)
+    expires_at = str(int(SESSION.expires_at.timestamp()))
+    assert item["expires_at"] == {"N": expires_at}, "for the time to live"
+    sessions.delete(SESSION.token_hash)
+    assert sessions.get(SESSION.token_hash) is None
+    sessions.delete(SESSION.token_hash)
+
+
+def test_a_session_is_renewed_as_long_as_it_is_there() -> None:
+    sessions = DynamoSessions()
+    sessions.put(SESSION)
+    later = replace(SESSION, roles=("office",), checked_at=NOW + timedelta(seconds=30))
+    assert sessions.renew(later)
+    assert sessions.get(SESSION.token_hash) == later
+    sessions.delete(SESSION.token_hash)
+    assert not sessions.renew(later)
+    assert sessions.get(SESSION.token_hash) is None

@@ -1,0 +1,1 @@
+"""Who staff are: the user pool."""
