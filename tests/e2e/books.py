@@ -15,10 +15,11 @@ PATIENCE = 240
 def prove(cloud: Cloud) -> None:
     """That every customer's books are right, and that all money which came in is somewhere."""
     found = audit(cloud)
-    assert differences(found) == {}
-    assert found.money_somewhere_minor == found.money_in_minor
+    assert not differences(found), differences(found)
+    assert found.money_somewhere_minor == found.money_in_minor, found.money_went_minor
     if found.customers:
-        assert whole_pass(cloud)["differences"] == []
+        report = whole_pass(cloud)
+        assert not report["differences"], report
 
 
 def differences(found: Audit) -> dict[str, list[str]]:
