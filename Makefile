@@ -67,9 +67,14 @@ tested-rest: $(READY)
 	@$(PYTEST) $(PARALLEL) --ignore=tests/unit/domain --ignore=tests/unit/services tests/unit \
 		tests/integration/store tests/integration/crash tests/simulation tests/infra
 
-unit integration simulation infra e2e: $(READY)
+unit integration simulation infra: $(READY)
 	@echo "== $@"
 	@$(PYTEST) tests/$@
+
+# Two local clouds, the files shared between them; each proves its books in the end.
+e2e: $(READY)
+	@echo "== $@"
+	@$(PYTEST) $(PARALLEL) --no-loadscope-reorder tests/e2e
 
 bench: $(READY)
 	@$(PYTEST) -s tests/bench

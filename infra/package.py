@@ -9,6 +9,7 @@ files, old caches) gets into the package, and what it only warns of is an error 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,8 @@ def _join(into: dict[str, Any], other: dict[str, Any], source: str, place: str =
 def build(out: Path | None = None, root: Path = ROOT) -> Package:
     """Builds the package, unless the one in ``out`` was made from these very sources.
 
+    Whoever wants it while it is being built waits for it.
+
     Args:
         out: the folder of the package; ``build/package`` under the root if not given.
         root: the project to package.
@@ -88,10 +92,20 @@ def build(out: Path | None = None, root: Path = ROOT) -> Package:
     out = out or root / "build" / "package"
     mark = out / "made-from.sha256"
     made_from = _fingerprint(root)
-    if not (mark.exists() and mark.read_text(encoding="utf-8") == made_from):
-        package(out, root, layers=_layer_cache(out.parent, root))
-        mark.write_text(made_from, encoding="utf-8")
+    with _alone(out):
+        if not (mark.exists() and mark.read_text(encoding="utf-8") == made_from):
+            package(out, root, layers=_layer_cache(out.parent, root))
+            mark.write_text(made_from, encoding="utf-8")
     return _package_in(out)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """One process at a time builds there. The lock ends with the process that holds it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.with_name(f"{out.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def package(out: Path, root: Path = ROOT, layers: Path | None = None) -> Package:

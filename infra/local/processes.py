@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 HOST = "127.0.0.1"
 """Everything local listens here, and nowhere else."""
@@ -128,16 +129,59 @@ def is_listening(port: int) -> bool:
 def free_port(preferred: int, taken: Sequence[int] = ()) -> int:
     """``preferred`` if nobody listens there and it is not in ``taken``, else any free port."""
     for candidate in (preferred, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, candidate))
-            except OSError:
-                continue
-            port: int = probe.getsockname()[1]
-        if port not in taken:
+        port = _bindable(candidate)
+        if port is not None and port not in taken:
             return port
     return free_port(0, taken)
+
+
+class PromisedPorts:
+    """Free ports that nobody else is promised for as long as this is open.
+
+    Between the choice of a port and the first moment at which its server listens, seconds can
+    pass. Another cloud that starts meanwhile must not choose it too, so a UDP socket is bound to
+    the number: the servers speak TCP and do not mind, and the system gives the number back by
+    itself when this process ends, however it ends.
+    """
+
+    def __init__(self) -> None:
+        self._promises: dict[int, socket.socket] = {}
+
+    def choose(self, preferred: int) -> int:
+        """``preferred`` if it is free and nobody is promised it, else any such port."""
+        port = free_port(preferred, taken=list(self._promises))
+        while not self._promise(port) or _bindable(port) is None:
+            port = free_port(0, taken=list(self._promises))
+        return port
+
+    def _promise(self, port: int) -> bool:
+        promise = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            promise.bind((HOST, port))
+        except OSError:
+            promise.close()
+            return False
+        self._promises[port] = promise
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for promise in self._promises.values():
+            promise.close()
+
+
+def _bindable(port: int) -> int | None:
+    """``port``, or any for 0, if a server could listen there now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return None
+        bound: int = probe.getsockname()[1]
+        return bound
 
 
 def _lock_file(state: Path, name: str) -> Path:

@@ -20,7 +20,7 @@ from infra.local import processes
 from infra.local.adapt import LocalAddresses
 from infra.local.deploy import Deployed, DeploymentFailed, deploy
 from infra.local.load import Generated, LoadingFailed, fill_secrets, fill_staff, fill_tables
-from infra.local.processes import HOST, NotReady, ProcessEnded
+from infra.local.processes import HOST, NotReady, ProcessEnded, PromisedPorts
 from infra.local.providers import PROVIDERS
 from infra.local.proxy import BASE_PATH
 from infra.local.vendors import VENDORS
@@ -91,7 +91,13 @@ def _start(state: Path, enforce_roles: bool) -> Stack:
     state.mkdir(parents=True, exist_ok=True)
     state.chmod(0o700)
     generated = Generated()
-    ports = _choose_ports()
+    with PromisedPorts() as promised:
+        return _start_on(_choose_ports(promised), state, generated, enforce_roles)
+
+
+def _start_on(
+    ports: dict[str, int], state: Path, generated: Generated, enforce_roles: bool
+) -> Stack:
     _start_emulator(state, ports, enforce_roles)
     _start_fakes(state, ports, generated)
     package = build()
@@ -109,7 +115,7 @@ def _start(state: Path, enforce_roles: bool) -> Stack:
     return stack
 
 
-def _choose_ports() -> dict[str, int]:
+def _choose_ports(promised: PromisedPorts) -> dict[str, int]:
     """A port for each server: the usual one where it is free, else any."""
     preferred = {
         "emulator": _PREFERRED_EMULATOR_PORT,
@@ -117,10 +123,7 @@ def _choose_ports() -> dict[str, int]:
         "control": _PREFERRED_CONTROL_PORT,
         **{key: _PREFERRED_CONTROL_PORT + 1 + place for place, key in enumerate(_FAKES)},
     }
-    ports: dict[str, int] = {}
-    for name, port in preferred.items():
-        ports[name] = processes.free_port(port, taken=list(ports.values()))
-    return ports
+    return {name: promised.choose(port) for name, port in preferred.items()}
 
 
 def _start_emulator(state: Path, ports: dict[str, int], enforce_roles: bool) -> None:

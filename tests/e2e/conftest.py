@@ -1,48 +1,81 @@
-"""One local cloud for all end-to-end tests, beside any other that is up."""
+"""A local cloud for the end-to-end tests, beside any other that is up.
+
+Several processes can share the tests (``-n 2 --dist loadfile``): each has a cloud of its own.
+"""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from infra.local import up
 from infra.local.client import Cloud
+from tests.e2e.books import prove
 from tests.e2e.company import Company
 
 LOG_LINES = 60
 
-
-LAST = ("test_reconciliation.py", "test_books.py")
-"""They look at what all the others have left."""
+LONGEST = ("test_circuit_breaker.py", "test_silent_vendor.py", "test_refunds.py")
+"""They wait much. Where several processes share the files, none of these may be taken up last."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Prove the books when all money has moved. The other files keep their order."""
-    items.sort(key=lambda item: LAST.index(item.path.name) if item.path.name in LAST else -1)
+    """The longest files first. The others keep their order."""
+    items.sort(
+        key=lambda item: (
+            LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST)
+        )
+    )
 
 
 @pytest.fixture(scope="session")
-def state(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """The state folder of the tests' own cloud. Its logs are shown when a test has failed."""
+def state() -> Iterator[Path]:
+    """The state folder of the tests' own cloud."""
     folder = Path(tempfile.mkdtemp(prefix="mwanga-e2e-")) / "state"
     yield folder
-    if request.session.testsfailed:
-        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-            _show_logs(folder / "logs")
     up.stop(folder)
     shutil.rmtree(folder.parent, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def cloud(state: Path) -> Iterator[Cloud]:
-    """A local cloud whose functions may do only what their roles allow."""
+def cloud(state: Path, pytestconfig: pytest.Config) -> Iterator[Cloud]:
+    """A local cloud whose functions may do only what their roles allow.
+
+    When all money in it has moved, its books are proved. If they are not right, the last of its
+    tests is said to have failed.
+    """
+    pytestconfig.stash[LOGS] = state / "logs"
     cloud = Cloud(up.start(state, enforce_roles=True))
     yield cloud
-    cloud.close()
+    try:
+        prove(cloud)
+    finally:
+        cloud.close()
+
+
+LOGS = pytest.StashKey[Path]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """The first failure shows what the cloud has logged."""
+    report = yield
+    if report.failed and LOGS in item.config.stash:
+        logs = item.config.stash[LOGS]
+        del item.config.stash[LOGS]
+        report.sections += [(log.name, _end_of(log)) for log in sorted(logs.glob("*.log"))]
+    return report
+
+
+def _end_of(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(lines[-LOG_LINES:])
 
 
 @pytest.fixture(scope="session")
@@ -56,10 +89,3 @@ def working_vendors(cloud: Cloud) -> Iterator[None]:
     """Every test leaves the vendors as it found them."""
     yield
     cloud.fakes.clear()
-
-
-def _show_logs(folder: Path) -> None:
-    for log in sorted(folder.glob("*.log")):
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        print(f"\n--- {log.name}, the last {LOG_LINES} lines")
-        print("\n".join(lines[-LOG_LINES:]))

@@ -1,40 +1,11 @@
-"""The company proves its own books, after everything that the other tests have done to them."""
+"""The company proves its own books, and tells those who watch over the money."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
-
-from infra.local.client import Cloud, now, wait_for
+from infra.local.client import Cloud
+from tests.e2e.books import whole_pass
 from tests.e2e.company import Company
-from tests.e2e.lambdas import invoke
 from tests.e2e.tables import credit_slipped_in
-
-PATIENCE = 240
-
-
-def latest(cloud: Cloud) -> dict[str, Any]:
-    """The report of the latest pass; empty where there was none."""
-    items: list[dict[str, Any]] = cloud.staff("finance").get("/reconciliations").body["items"]
-    return items[0] if items else {}
-
-
-def whole_pass(cloud: Cloud) -> dict[str, Any]:
-    """The report of a pass that began after now, once it is finished."""
-    since = now()
-
-    def went_on() -> dict[str, Any]:
-        invoke(cloud, "reconcile", {"start": "now"})
-        return latest(cloud)
-
-    return wait_for(
-        went_on,
-        lambda report: (
-            report.get("state") == "finished" and datetime.fromisoformat(report["run_id"]) >= since
-        ),
-        "a pass over all books",
-        PATIENCE,
-    )
 
 
 def test_a_pass_over_all_customers_finds_no_difference(cloud: Cloud, company: Company) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sysconfig
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,21 @@ class TestTheRealPackage:
     def test_it_is_not_built_twice_from_the_same_sources(self, built: Package) -> None:
         before = built.code.stat().st_mtime_ns
         assert package.build().code.stat().st_mtime_ns == before
+
+    def test_who_wants_it_while_it_is_being_built_waits_for_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        builds = []
+
+        def takes_a_while(out: Path, *_: object, **__: object) -> None:
+            builds.append(out)
+            time.sleep(0.2)
+            out.mkdir()
+
+        monkeypatch.setattr(package, "package", takes_a_while)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(package.build, [tmp_path / "package"] * 2))
+        assert len(builds) == 1
 
 
 class TestRequirements:

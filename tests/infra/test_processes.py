@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -148,10 +149,26 @@ class TestPorts:
         assert processes.free_port(port, taken=[port]) != port
 
     def test_a_port_that_somebody_listens_on_is_not_free(self) -> None:
-        import socket
-
         with socket.socket() as somebody:
             somebody.bind((processes.HOST, 0))
             somebody.listen()
             port = somebody.getsockname()[1]
             assert processes.free_port(port) != port
+
+    def test_a_promised_port_is_not_promised_twice(self) -> None:
+        with processes.PromisedPorts() as ours:
+            port = ours.choose(processes.free_port(0))
+            with processes.PromisedPorts() as theirs:
+                assert theirs.choose(port) != port
+            assert ours.choose(port) != port
+
+    def test_a_server_can_listen_on_a_promised_port(self) -> None:
+        with processes.PromisedPorts() as promised, socket.socket() as server:
+            server.bind((processes.HOST, promised.choose(0)))
+            server.listen()
+
+    def test_a_port_is_free_again_when_the_promise_is_over(self) -> None:
+        with processes.PromisedPorts() as ours:
+            port = ours.choose(processes.free_port(0))
+        with processes.PromisedPorts() as theirs:
+            assert theirs.choose(port) == port

@@ -20,7 +20,7 @@ from moto.dynamodb.models import dynamodb_backends
 
 from chalicelib.runtime import aws
 from chalicelib.store import connection
-from tests.integration import quick_moto
+from tests.integration import quick_moto, untraced
 from tests.integration.store.ledger_of_requests import LedgerOfRequests
 
 TABLES = Path(__file__).parents[2] / "infra" / "tables.yaml"
@@ -29,6 +29,7 @@ _QUEUES = ("payments", "vends", "messages", "provider-calls")
 
 
 quick_moto.quicken()
+untraced.requests_to_aws()
 
 
 @dataclass(frozen=True)

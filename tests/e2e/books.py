@@ -1,0 +1,51 @@
+"""The books of a cloud, proved in two ways: from the tables alone, and by the company itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from infra.local.audit import Audit, audit
+from infra.local.client import Cloud, now, wait_for
+from tests.e2e.lambdas import invoke
+
+PATIENCE = 240
+
+
+def prove(cloud: Cloud) -> None:
+    """That every customer's books are right, and that all money which came in is somewhere."""
+    found = audit(cloud)
+    assert not differences(found), differences(found)
+    assert found.money_somewhere_minor == found.money_in_minor, found.money_went_minor
+    if found.customers:
+        report = whole_pass(cloud)
+        assert not report["differences"], report
+
+
+def differences(found: Audit) -> dict[str, list[str]]:
+    """What is wrong with whose books."""
+    return {books.customer_id: books.differences for books in found.customers if books.differences}
+
+
+def whole_pass(cloud: Cloud) -> dict[str, Any]:
+    """The report of a pass that began after now, once it is finished."""
+    since = now()
+
+    def went_on() -> dict[str, Any]:
+        invoke(cloud, "reconcile", {"start": "now"})
+        return _latest(cloud)
+
+    return wait_for(
+        went_on,
+        lambda report: (
+            report.get("state") == "finished" and datetime.fromisoformat(report["run_id"]) >= since
+        ),
+        "a pass over all books",
+        PATIENCE,
+    )
+
+
+def _latest(cloud: Cloud) -> dict[str, Any]:
+    """The report of the latest pass; empty where there was none."""
+    items: list[dict[str, Any]] = cloud.staff("finance").get("/reconciliations").body["items"]
+    return items[0] if items else {}
