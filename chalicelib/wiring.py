@@ -692,7 +692,9 @@ class Wiring:
         """The company's settings."""
         from chalicelib.services.company import KeepCompany
 
-        return KeepCompany(settings_store=self.settings_store, journal=self.journal)
+        return KeepCompany(
+            settings_store=self.settings_store, clock=self.clock, journal=self.journal
+        )
 
     @cached_property
     def find_payments(self) -> FindPayments:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from chalicelib.api.models import SettingsBody
-from chalicelib.api.routes import Answer, Call, Routes, ok
-from chalicelib.api.shapes import SettingsShape, settings
+from chalicelib.api.routes import LIST, Answer, Call, Routes, listed, ok
+from chalicelib.api.shapes import (
+    Listed,
+    SettingsChangeShape,
+    SettingsShape,
+    settings,
+    settings_change,
+)
 from chalicelib.domain.allocation import OwnArrears
 from chalicelib.services.company import Choices
 from chalicelib.services.staff import Role
@@ -37,3 +43,15 @@ def replace_settings(call: Call[SettingsBody]) -> Answer:
         maximum_amount=body.maximum_amount,
     )
     return ok(settings(call.wiring.keep_company.replace(choices, call.actor)))
+
+
+@routes.route(
+    "GET",
+    "/settings/changes",
+    roles=ADMIN,
+    query=LIST,
+    answers={200: Listed[SettingsChangeShape]},
+)
+def list_settings_changes(call: Call[None]) -> Answer:
+    """List who changed the settings, when, and what: the newest first."""
+    return listed(call.wiring.keep_company.changes(call.limit, call.cursor), settings_change)

@@ -6,10 +6,10 @@ Amounts are decimal strings in major units, times ISO 8601 in UTC, days ``YYYY-M
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from fractions import Fraction
-from typing import Generic, Literal, NotRequired, TypeVar
+from typing import Any, Generic, Literal, NotRequired, TypeVar
 
 from typing_extensions import TypedDict  # pydantic cannot describe the other one before 3.12
 
@@ -40,6 +40,7 @@ from chalicelib.services.ports import (
     Manufacturer,
     Message,
     Settings,
+    SettingsChange,
     Site,
 )
 from chalicelib.services.sites import PARENT_FIELD
@@ -419,6 +420,22 @@ class SettingsShape(TypedDict):
     maximum_amount: str
 
 
+class ChangeShape(TypedDict):
+    """What a setting was and what it became, as it is stored (amounts in minor units)."""
+
+    before: Any
+    after: Any
+
+
+class SettingsChangeShape(TypedDict):
+    """Who changed the settings, when, and what."""
+
+    revision: int
+    at: str
+    actor: str
+    changes: Mapping[str, ChangeShape]
+
+
 class HealthShape(TypedDict):
     """That the API is there."""
 
@@ -537,6 +554,19 @@ def settings(company: Settings) -> SettingsShape:
         late_payment_hours=company.late_payment_hours,
         refund_after_minutes=company.refund_after_minutes,
         maximum_amount=format_minor(company.maximum_amount_minor, currency),
+    )
+
+
+def settings_change(change: SettingsChange) -> SettingsChangeShape:
+    """One change of the settings."""
+    return SettingsChangeShape(
+        revision=change.revision,
+        at=time_text(change.at),
+        actor=change.actor,
+        changes={
+            name: ChangeShape(before=each["before"], after=each["after"])
+            for name, each in change.changes.items()
+        },
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from chalicelib.domain.allocation import OwnArrears
@@ -10,7 +12,14 @@ from chalicelib.domain.errors import FieldError
 from chalicelib.domain.money import Currency, parse_amount
 from chalicelib.services.currencies import currency_of
 from chalicelib.services.names import clean_name
-from chalicelib.services.ports import Journal, Settings, SettingsStore
+from chalicelib.services.ports import (
+    Clock,
+    Journal,
+    Page,
+    Settings,
+    SettingsChange,
+    SettingsStore,
+)
 
 LANGUAGES = ("en", "sw", "fr", "pt")
 """The languages of the SMS."""
@@ -41,8 +50,9 @@ class Choices:
 class KeepCompany:
     """Shows and replaces the settings. A change is in force everywhere within 30 seconds."""
 
-    def __init__(self, *, settings_store: SettingsStore, journal: Journal) -> None:
+    def __init__(self, *, settings_store: SettingsStore, clock: Clock, journal: Journal) -> None:
         self._settings_store = settings_store
+        self._clock = clock
         self._journal = journal
 
     def settings(self) -> Settings:
@@ -50,7 +60,7 @@ class KeepCompany:
         return self._settings_store.get()
 
     def replace(self, choices: Choices, actor: str) -> Settings:
-        """Replace the settings.
+        """Replace the settings, and keep who changed what. What changes nothing is not kept.
 
         Raises:
             FieldError: a choice is not one of those there are; or it is ``currency`` or
@@ -74,9 +84,21 @@ class KeepCompany:
             revision=before.revision,
         )
         self._refuse_fixed(before, after)
-        saved = self._settings_store.save(after)
+        changes = _changes(before, after)
+        if before.revision and not changes:
+            return before
+        change = SettingsChange(before.revision + 1, self._clock.now(), actor, changes)
+        saved = self._settings_store.save(after, change)
         self._journal.event("settings_changed", actor=actor, revision=saved.revision)
         return saved
+
+    def changes(self, limit: int, cursor: str | None) -> Page[SettingsChange]:
+        """Who changed what, the newest first.
+
+        Raises:
+            InvalidCursor: see there.
+        """
+        return self._settings_store.changes(limit, cursor)
 
     def _refuse_fixed(self, before: Settings, after: Settings) -> None:
         same_money = before.currency == after.currency
@@ -84,6 +106,23 @@ class KeepCompany:
             return
         if self._settings_store.money_is_fixed():
             raise FieldError("time_zone" if same_money else "currency", _FIXED)
+
+
+def _changes(before: Settings, after: Settings) -> Mapping[str, Any]:
+    """The fields that differ, each with what it was and what it is to be."""
+    told = {
+        field.name: (_plain(getattr(before, field.name)), _plain(getattr(after, field.name)))
+        for field in fields(Settings)
+        if field.name != "revision"
+    }
+    return {name: {"before": old, "after": new} for name, (old, new) in told.items() if old != new}
+
+
+def _plain(value: object) -> object:
+    """A setting as it is stored in the record of changes."""
+    if isinstance(value, OwnArrears):
+        return value.value
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _checked_currency(code: str) -> Currency:

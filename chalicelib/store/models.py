@@ -32,6 +32,7 @@ from chalicelib.services.ports import (
     RegistrationStatus,
     Session,
     Settings,
+    SettingsChange,
     Site,
     SiteKind,
     WrongTries,
@@ -560,6 +561,24 @@ class SettingsRow(Table):
     refund_after_minutes = WholeNumberAttribute(null=True)
     maximum_amount_minor = MinorUnitsAttribute(null=True)
     revision = WholeNumberAttribute(null=True)
+
+
+class SettingsChangeRow(Table):
+    """Who changed the settings, when, and what."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "settings_changes"
+
+    record: ClassVar[type[Any]] = SettingsChange
+
+    name = UnicodeAttribute(hash_key=True, default="company")
+    revision = WholeNumberAttribute(range_key=True)
+    at = MomentAttribute()
+    actor = UnicodeAttribute()
+    changes = DocumentAttribute()
 
 
 class CounterRow(Table):

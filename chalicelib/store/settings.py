@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from chalicelib.services.ports import Settings, VersionConflict
+from chalicelib.services.ports import Page, Settings, SettingsChange, VersionConflict
+from chalicelib.store.cursors import Listing
 from chalicelib.store.dynamodb import ConditionUnmet, find, put
-from chalicelib.store.models import GuardRow, SettingsRow
+from chalicelib.store.models import GuardRow, SettingsChangeRow, SettingsRow
+from chalicelib.store.transaction import Transaction, WritesRefused
 
 _ROW = "company"
 _MONEY_FIXED = "money_fixed"
+_CHANGES = Listing(
+    "settings changes",
+    SettingsChangeRow.query,
+    SettingsChangeRow.name,
+    (SettingsChangeRow.revision,),
+)
 
 
 class DynamoSettings:
@@ -23,23 +31,36 @@ class DynamoSettings:
         row = find(SettingsRow, _ROW)
         return row.value() if row else Settings()
 
-    def save(self, settings: Settings) -> Settings:
-        """Write them if their stored revision is still ``settings.revision``.
+    def save(self, settings: Settings, change: SettingsChange) -> Settings:
+        """Write them, and who changed what, in one transaction.
 
         Raises:
             VersionConflict, TryAgain, OutcomeUnknown: see there.
         """
         written = replace(settings, revision=settings.revision + 1)
-        condition = (
+        unchanged = (
             SettingsRow.revision == settings.revision
             if settings.revision
             else SettingsRow.name.does_not_exist()
         )
+        transaction = Transaction()
+        transaction.put("settings", SettingsRow.of(written, name=_ROW), unchanged)
+        row = SettingsChangeRow.of(change)
+        transaction.put("change", row, SettingsChangeRow.revision.does_not_exist())
         try:
-            put(SettingsRow.of(written, name=_ROW), condition)
-        except ConditionUnmet as unmet:
-            raise VersionConflict("settings") from unmet
+            transaction.commit()
+        except WritesRefused as refused:
+            raise VersionConflict("settings") from refused
         return written
+
+    def changes(self, limit: int, cursor: str | None) -> Page[SettingsChange]:
+        """What was changed, the newest first.
+
+        Raises:
+            InvalidCursor, TryAgain: see there.
+        """
+        rows, after = _CHANGES.part(_ROW, limit, cursor, scan_index_forward=False)
+        return Page([row.value() for row in rows], after)
 
     def money_is_fixed(self) -> bool:
         """Whether a payment exists, so that currency and time zone may not change any more."""

@@ -58,6 +58,7 @@ TABLE_KEYS = {
     "registrations": {"registration_id": "S"},
     "sessions": {"token_hash": "S"},
     "settings": {"name": "S"},
+    "settings_changes": {"name": "S", "revision": "N"},
     "sites": {"site_id": "S"},
     "tariffs": {"tariff_id": "N"},
     "wrong_tries": {"whose": "S"},

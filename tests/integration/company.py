@@ -20,6 +20,7 @@ from chalicelib.services.ports import (
     Entry,
     Registration,
     Settings,
+    SettingsChange,
     SiteKind,
 )
 from chalicelib.store.customers import DynamoRegistry
@@ -103,7 +104,8 @@ class Company:
         self.tariff_id = tariff_id or self.tariff("Home", fee=None)
 
     def _village(self) -> int:
-        DynamoSettings().save(Settings(languages=("en",)))
+        settings = Settings(languages=("en",))
+        DynamoSettings().save(settings, SettingsChange(1, NOW, "company", {}))
         sites = DynamoSites()
         cluster = sites.create(SiteKind.CLUSTER, "West")
         mini_grid = sites.create(SiteKind.MINI_GRID, "Lake", cluster.site_id)

@@ -88,6 +88,19 @@ class Settings:
     revision: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class SettingsChange:
+    """Who changed the settings, when, and what: they are ``revision`` since.
+
+    ``changes`` maps each field that changed to what it was and what it became.
+    """
+
+    revision: int
+    at: datetime
+    actor: str
+    changes: Mapping[str, Any]
+
+
 class MessageState(StrEnum):
     """Where one SMS is."""
 

@@ -25,6 +25,7 @@ from chalicelib.services.ports.records import (
     RegistrationStatus,
     Session,
     Settings,
+    SettingsChange,
     SettlementView,
     Site,
     SiteKind,
@@ -408,11 +409,20 @@ class SettingsStore(Protocol):
     def get(self) -> Settings:
         """The settings as stored (defaults, revision 0, where none are), read consistently."""
 
-    def save(self, settings: Settings) -> Settings:
-        """Write them if their stored revision is still ``settings.revision``.
+    def save(self, settings: Settings, change: SettingsChange) -> Settings:
+        """Write them, and who changed what, in one transaction.
+
+        If their stored revision is still ``settings.revision``; ``change`` is of the next one.
 
         Raises:
             VersionConflict: somebody else changed them first.
+        """
+
+    def changes(self, limit: int, cursor: str | None) -> Page[SettingsChange]:
+        """What was changed, the newest first.
+
+        Raises:
+            InvalidCursor: see there.
         """
 
     def money_is_fixed(self) -> bool:

@@ -100,7 +100,9 @@ def test_the_token_is_not_stored_as_it_is(api: Api, amina: str) -> None:
 # --- wrong ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("email", ["nobody@example.com", "no e-mail", "", "a@b\x00", "ä" * 200])
+@pytest.mark.parametrize(
+    "email", ["nobody@example.com", "no e-mail", "", "   ", "a@b\x00", "ä" * 200, "x" * 254]
+)
 def test_a_wrong_password_and_an_unknown_e_mail_are_answered_alike(
     api: Api, amina: str, email: str
 ) -> None:

@@ -249,3 +249,30 @@ def test_a_payment_fixes_the_money(api: Api, place: Place) -> None:
     assert paid.status == 202
     answer = api.put("/settings", SETTINGS)
     assert (answer.status, answer.fields) == (422, ["currency"])
+
+
+def test_every_change_of_the_settings_is_kept_with_who_and_when(
+    api: Api, clock: FixedClock
+) -> None:
+    api.put("/settings", SETTINGS)
+    clock.move(timedelta(hours=1))
+    api.put("/settings", {**SETTINGS, "grace_days": 9, "languages": ["fr", "en"]})
+    api.put("/settings", {**SETTINGS, "grace_days": 9, "languages": ["fr", "en"]})
+
+    part = api.get("/settings/changes?limit=1", "admin").json
+    rest = api.get(f"/settings/changes?cursor={part['next']}", "admin").json
+
+    assert part["items"] == [
+        {
+            "revision": 2,
+            "at": "2026-03-10T10:00:00.000Z",
+            "actor": "admin@example.com",
+            "changes": {
+                "grace_days": {"before": SETTINGS["grace_days"], "after": 9},
+                "languages": {"before": SETTINGS["languages"], "after": ["fr", "en"]},
+            },
+        }
+    ]
+    assert [change["revision"] for change in rest["items"]] == [1]
+    assert rest["next"] is None
+    assert api.get("/settings/changes?cursor=x", "admin").code == "invalid_cursor"

@@ -83,6 +83,7 @@ ALLOWED = {
     ("GET", "/reconciliations"): {"admin", "operations", "finance"},
     ("GET", "/settings"): {"admin"},
     ("PUT", "/settings"): {"admin"},
+    ("GET", "/settings/changes"): {"admin"},
 }
 """Who may call what, as it was agreed; written down apart from the routes themselves."""
 

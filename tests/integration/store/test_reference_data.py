@@ -20,6 +20,7 @@ from chalicelib.services.ports import (
     InvalidCursor,
     NameTaken,
     Settings,
+    SettingsChange,
     Site,
     SiteKind,
     TryAgain,
@@ -258,22 +259,26 @@ TANZANIA = Settings(
 )
 
 
+def change_to(revision: int) -> SettingsChange:
+    return SettingsChange(revision, NOW, "admin@example.org", {"grace_days": {"before": 0}})
+
+
 def test_settings_are_the_defaults_until_they_are_saved() -> None:
     settings = DynamoSettings()
     assert settings.get() == Settings()
-    written = settings.save(TANZANIA)
+    written = settings.save(TANZANIA, change_to(1))
     assert written == replace(TANZANIA, revision=1)
     assert settings.get() == written
 
 
 def test_of_two_who_save_settings_the_second_is_told() -> None:
     settings = DynamoSettings()
-    first = settings.save(TANZANIA)
+    first = settings.save(TANZANIA, change_to(1))
     with pytest.raises(VersionConflict):
-        settings.save(TANZANIA)
-    second = settings.save(replace(first, grace_days=3))
+        settings.save(TANZANIA, change_to(1))
+    second = settings.save(replace(first, grace_days=3), change_to(2))
     with pytest.raises(VersionConflict):
-        settings.save(replace(first, grace_days=5))
+        settings.save(replace(first, grace_days=5), change_to(2))
     assert settings.get() == second
 
 
@@ -281,7 +286,7 @@ def test_money_is_fixed_for_good_with_the_first_payment(ledger: LedgerOfRequests
     settings = DynamoSettings()
     assert not settings.money_is_fixed()
     settings.fix_money()
-    settings.save(TANZANIA)
+    settings.save(TANZANIA, change_to(1))
     assert settings.money_is_fixed()
     ledger.clear()
     settings.fix_money()
@@ -326,7 +331,7 @@ def test_settings_are_read_again_after_half_a_minute(
     catalogue: DynamoCatalogue, clock: SetClock, ledger: LedgerOfRequests
 ) -> None:
     assert catalogue.settings() == Settings()
-    DynamoSettings().save(TANZANIA)
+    DynamoSettings().save(TANZANIA, change_to(1))
     ledger.clear()
     clock.pass_by(KEPT_FOR - timedelta(microseconds=1))
     assert catalogue.settings() == Settings()
@@ -380,6 +385,6 @@ def test_a_stale_tariff_is_not_used_when_it_cannot_be_read_again(
 
 def test_what_is_forgotten_is_read_anew(catalogue: DynamoCatalogue) -> None:
     catalogue.settings()
-    DynamoSettings().save(TANZANIA)
+    DynamoSettings().save(TANZANIA, change_to(1))
     catalogue.forget()
     assert catalogue.settings().company == "Nuru"
