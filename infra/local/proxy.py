@@ -8,6 +8,7 @@ and headers, but for what makes the emulator behave as API Gateway does:
   for the route; API Gateway hands path parameters to the function as they were sent.
 * ``X-Forwarded-For`` is the caller's address, whatever the caller wrote there. The emulator takes
   its first entry for the source address; API Gateway looks at the connection.
+* A body of more than 10 MB is answered with 413, without being passed on or kept.
 * ``Host`` is the emulator's, and headers that concern one connection end here.
 
 Run as ``python -m infra.local.proxy <port> <upstream port> <upstream path>``.
@@ -15,11 +16,13 @@ Run as ``python -m infra.local.proxy <port> <upstream port> <upstream path>``.
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from uuid import uuid4
 
 from infra.local.processes import HOST
 
@@ -31,10 +34,27 @@ IN_FLIGHT_MAX = 8
 """Each request in flight is a worker process of its own, and starting dozens at once takes a small
 machine longer than anybody waits. More requests wait here for their turn."""
 
+BODY_BYTES_MAX = 10 * 1024 * 1024
+"""API Gateway takes no larger request."""
+
+DRAINED_BYTES_MAX = 256 * 1024 * 1024
+"""So much of a refused body is read and thrown away: many a caller reads no answer before it has
+sent everything."""
+
+_PIECE_BYTES = 64 * 1024
+
 _OF_ONE_CONNECTION = frozenset(
     {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 _NOT_PASSED_ON = _OF_ONE_CONNECTION | {"host", "content-length", "x-forwarded-for"}
+
+
+class BodyTooLarge(Exception):
+    """The body is larger than API Gateway takes."""
+
+
+class BodyUnreadable(Exception):
+    """Nobody can tell where the body ends."""
 
 
 class ProxyServer(ThreadingHTTPServer):
@@ -55,13 +75,36 @@ class _ProxyHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # callers keep their connections, as with the real service
 
     def serve(self) -> None:
-        body = self._body()
+        try:
+            body = self._body()
+        except BodyTooLarge:
+            self._refuse(413, "Too large", "too_large", "Request Too Long")
+            return
+        except BodyUnreadable:
+            self._refuse(400, "Malformed", "malformed", "Bad Request")
+            return
         if not (self.path + "/").startswith((BASE_PATH + "/", BASE_PATH + "?")):
             self._answer(404, [], b"Only /api is served here.\n")
             return
         with self.server.turns:
             status, headers, answer = self._pass_on(body)
         self._answer(status, headers, answer)
+
+    def _refuse(self, status: int, title: str, code: str, detail: str) -> None:
+        """What API Gateway answers by itself, as the template has it."""
+        request_id = str(uuid4())
+        problem = {
+            "type": "about:blank",
+            "title": title,
+            "status": status,
+            "code": code,
+            "detail": detail,
+            "errors": [],
+            "request_id": request_id,
+        }
+        headers = [("Content-Type", "application/problem+json"), ("X-Request-Id", request_id)]
+        self.close_connection = True
+        self._answer(status, [*headers, ("Connection", "close")], json.dumps(problem).encode())
 
     def _pass_on(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         """The API's answer: status, headers and body."""
@@ -84,15 +127,30 @@ class _ProxyHandler(BaseHTTPRequestHandler):
             upstream.close()
 
     def _body(self) -> bytes:
+        """The body of the request.
+
+        Raises:
+            BodyTooLarge, BodyUnreadable: see there.
+        """
         if "chunked" not in self.headers.get("Transfer-Encoding", "").lower():
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        parts = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        while self.rfile.readline().strip():
+            return self._read(_size(self.headers.get("Content-Length") or "0", 10))
+        parts: list[bytes] = []
+        while size := _size(self.rfile.readline(_PIECE_BYTES).split(b";")[0].decode("latin-1"), 16):
+            if size + sum(map(len, parts)) > BODY_BYTES_MAX:
+                raise BodyTooLarge
+            parts.append(self._read(size))
+            self.rfile.readline(_PIECE_BYTES)
+        while self.rfile.readline(_PIECE_BYTES).strip():
             pass  # trailers
         return b"".join(parts)
+
+    def _read(self, size: int) -> bytes:
+        if size <= BODY_BYTES_MAX:
+            return self.rfile.read(size)
+        left = min(size, DRAINED_BYTES_MAX)
+        while left and (piece := self.rfile.read(min(left, _PIECE_BYTES))):
+            left -= len(piece)
+        raise BodyTooLarge
 
     def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.send_response_only(status)
@@ -109,6 +167,16 @@ class _ProxyHandler(BaseHTTPRequestHandler):
         """Says nothing: the emulator logs every request."""
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = serve
+
+
+def _size(text: str, base: int) -> int:
+    try:
+        size = int(text.strip(), base)
+    except ValueError:
+        raise BodyUnreadable from None
+    if size < 0:
+        raise BodyUnreadable
+    return size
 
 
 def main() -> None:

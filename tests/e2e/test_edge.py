@@ -100,3 +100,19 @@ def test_the_api_describes_itself(cloud: Cloud) -> None:
     assert {"/payments/direct", "/registrations", "/payments/{payment_id}"} <= set(
         document["paths"]
     )
+
+
+def test_an_upload_of_a_hundred_megabytes_is_refused(cloud: Cloud) -> None:
+    admin = cloud.staff("admin")
+    answer = cloud.api.call(
+        "POST", "/clusters", bytes(100 * 1024 * 1024), headers=admin.authorization
+    )
+    assert (answer.status, answer.code) == (413, "too_large")
+    assert answer.headers["X-Request-Id"] == answer.body["request_id"]
+
+
+def test_a_browser_is_told_nothing_that_would_let_another_site_in(cloud: Cloud) -> None:
+    headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    answer = cloud.api.call("OPTIONS", "/clusters", headers=headers)
+    assert answer.status >= 400
+    assert not [name for name in answer.headers if name.lower().startswith("access-control-")]

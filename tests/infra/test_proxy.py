@@ -111,6 +111,40 @@ def test_a_body_in_chunks_is_put_together(port: int) -> None:
     assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["body"] == b"abcdefg".hex()
 
 
+def sent(port: int, head: bytes, pieces: int = 0) -> tuple[bytes, dict[str, Any]]:
+    """The head of the answer and its JSON, for a request that is sent as it is."""
+    with socket.create_connection((HOST, port), timeout=20) as connection:
+        connection.sendall(head)
+        for _ in range(pieces):
+            connection.sendall(bytes(1024 * 1024))
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    top, _, body = answer.partition(b"\r\n\r\n")
+    return top, json.loads(body)
+
+
+def test_a_body_of_a_hundred_megabytes_is_refused_as_api_gateway_does(port: int) -> None:
+    head = b"POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Length: 104857600\r\n\r\n"
+    top, problem = sent(port, head, pieces=100)
+    assert top.startswith(b"HTTP/1.1 413 ")
+    assert (problem["code"], problem["status"], problem["errors"]) == ("too_large", 413, [])
+    assert f"X-Request-Id: {problem['request_id']}".encode() in top
+
+
+def test_a_body_in_chunks_that_never_ends_is_refused_too(port: int) -> None:
+    head = b"POST /api/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFF\r\n"
+    top, problem = sent(port, head)
+    assert (top[:12], problem["code"]) == (b"HTTP/1.1 413", "too_large")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [b"Content-Length: many", b"Content-Length: -1", b"Transfer-Encoding: chunked\r\n\r\nxyz"],
+)
+def test_a_body_without_an_end_is_malformed(port: int, headers: bytes) -> None:
+    top, problem = sent(port, b"POST /api/x HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n\r\n")
+    assert (top[:12], problem["code"]) == (b"HTTP/1.1 400", "malformed")
+
+
 def test_the_query_is_left_as_it_is(port: int) -> None:
     path = ask(port, "GET", "/api/x?a=1%202&a=%2B&b=")[1]["path"]
     assert path == f"{UPSTREAM_PATH}/x?a=1%202&a=%2B&b="

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from chalicelib.api.application import all_routes
 from chalicelib.api.problems import STATUS_BY_CODE
+from chalicelib.api.routes import Route
+from chalicelib.services.staff import Identity, InvalidCredentials
 from chalicelib.wiring import Wiring
-from tests.integration.api.conftest import PATH_SECRET, PLAN, TECHNICAL, Api, Place
+from tests.integration.api.conftest import PATH_SECRET, PLAN, TECHNICAL, Api, Place, Standing
 
 ROUTES = [route for route in all_routes(Wiring().channels) if route.path != "/auth/logout"]
 BODIES: dict[str, dict[str, Any]] = {
@@ -27,6 +29,26 @@ BODIES: dict[str, dict[str, Any]] = {
         },
         "registered_on": "2026-03-01",
     },
+    "/customer-registration-app": {
+        "id": 1,
+        "name": "A",
+        "surname": "B",
+        "phone": "+254712345678",
+        "serial_number": "S9",
+        "tariff_id": 1,
+        "city_id": 1,
+        "manufacturer": 1,
+        "meter_type": 1,
+        "geo_points": "0,0",
+        "local": True,
+    },
+    "/registrations/{registration_id}/resolve": {
+        "reason": "x",
+        "outcome": "register",
+        "corrections": {"phone": "+254712345678", "plan": PLAN, "technical": TECHNICAL},
+    },
+    "/auth/login": {"email": "amina@example.com", "password": "x"},
+    "/auth/password": {"email": "amina@example.com", "password": "x", "new_password": "y" * 12},
     "/customers/{customer_id}/plans": {"name": "TV", **PLAN},
     "/customers/{customer_id}/plans/{plan_id}": {"reason": "x", **PLAN},
     "/customers/{customer_id}/plans/{plan_id}/cancel": {"reason": "x", "credit": "1"},
@@ -149,9 +171,23 @@ PROVIDERS_OWN = ("/payments/daraja/", "/payments/paystack/webhook")
 """Routes that answer in their provider's own words."""
 
 
+class Nobody:
+    """A pool of staff with nobody in it."""
+
+    def check(self, email: str, password: str) -> Identity:
+        raise InvalidCredentials
+
+    def change(self, email: str, password: str, new_password: str) -> Identity:
+        raise InvalidCredentials
+
+    def roles_now(self, username: str) -> tuple[str, ...] | None:
+        return None
+
+
 @pytest.fixture
 def staffed(api: Api, place: Place) -> Iterator[Api]:
     """An installation with something in it, and somebody who may do everything."""
+    api.wiring.identities = Nobody()
     api.post("/registrations", BODIES["/registrations"], "office")
     yield api
 
@@ -170,8 +206,77 @@ def test_no_request_breaks_the_api(staffed: Api, request: tuple[str, str, Any], 
 @settings(max_examples=100)
 @given(raw=st.binary(max_size=200), path=st.sampled_from(sorted(OURS)))
 def test_no_bytes_break_the_api(staffed: Api, raw: bytes, path: str) -> None:
-    names = {"{customer_id}": "C1", "{serial_number}": "S1", "{plan_id}": "p-1"}
+    names = {
+        "{customer_id}": "C1",
+        "{serial_number}": "S1",
+        "{plan_id}": "p-1",
+        "{registration_id}": "r-1",
+    }
     address = "/".join(names.get(part, part) for part in path.split("/"))
     method = "PUT" if address.endswith(("technical", "owner", "settings", "p-1")) else "POST"
     answer = staffed.send(method, address, raw=raw, headers={"Idempotency-Key": "k"})
     assert answer.status in (400, 401, 422), (raw, answer.text)
+
+
+ODD_PATHS = (
+    "%2F",
+    "..%2F..%2Fetc",
+    "%2e%2e",
+    "%00",
+    "%25",
+    "%C3%28",
+    "%E1%88%80",
+    "%ED%A0%80",
+    "a%0d%0aSet-Cookie:x",
+    "x" * 10_000,
+)
+"""Encoded slashes and dots, bytes that are no UTF-8, a surrogate, line ends, ten kilobytes."""
+
+
+@pytest.mark.parametrize("route", [r for r in ROUTES if "{" in r.path], ids=lambda r: r.name)
+def test_odd_variables_in_a_path_are_nobody_s(standing: Standing, route: Route) -> None:
+    for odd in ODD_PATHS:
+        address = "/".join(odd if part.startswith("{") else part for part in route.path.split("/"))
+        answer = standing.api.send(
+            route.method, address, {}, headers={"Idempotency-Key": "k"}, role="admin"
+        )
+        assert 400 <= answer.status < 500 or route.signed, (address[:80], answer.text)
+        assert answer.status < 500
+        assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}")
+def test_another_site_can_neither_act_nor_read(standing: Standing, route: Route) -> None:
+    """A browser sends no token of ours by itself, and is allowed to show nothing to other sites."""
+    address = route.path.replace("{", "").replace("}", "")
+    headers = {
+        "Origin": "https://evil.example",
+        "Cookie": "session=admin@example.com; token=admin@example.com",
+        "Content-Type": "text/plain",
+        "X-HTTP-Method-Override": "DELETE",
+    }
+    answer = standing.api.send(route.method, address, role=None, headers=headers, raw=b"{}")
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
+    assert "set-cookie" not in answer.headers
+    if not (route.public or route.signed):
+        assert answer.code == "unauthorized"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"name": "A"}'.encode("utf-16"),
+        '{"name": "Ä"}'.encode("latin-1"),
+        b'{"name": "\xc0\xaf"}',
+        b'{"name": "\\ud800"}',
+        b'\xef\xbb\xbf{"name": "A", "name": "B"}',
+        b'{"name": ' + b"[" * 30_000,
+        b'{"name": 1e999999999}',
+        b"{" + b'"a":{' * 5_000,
+    ],
+)
+def test_a_body_in_another_encoding_or_of_any_depth_is_refused(
+    standing: Standing, raw: bytes
+) -> None:
+    answer = standing.api.send("POST", "/clusters", raw=raw)
+    assert answer.status in (400, 422), answer.text
