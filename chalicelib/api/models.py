@@ -41,6 +41,12 @@ AmountText = Annotated[
     Any,
     WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$", "examples": ["1500.00"]}),
 ]
+AmountTextIfGiven = Annotated[
+    Any,
+    WithJsonSchema(
+        {"type": ["string", "null"], "pattern": r"^[0-9]+(\.[0-9]+)?$", "examples": ["1500.00"]}
+    ),
+]
 Day = Annotated[
     date, BeforeValidator(read_day), WithJsonSchema({"type": "string", "format": "date"})
 ]
@@ -116,16 +122,16 @@ class TariffBody(Model):
     name: Text
     price_per_kwh: AmountText
     access_rate: AccessRateBody | None = None
-    minimum_purchase: AmountText = None
+    minimum_purchase: AmountTextIfGiven = None
     effective_from: Time | None = None
 
 
 class DefaultPlanBody(Model):
     """How an appliance is usually paid off: a number of instalments, or an amount for each."""
 
-    down_payment: AmountText = None
+    down_payment: AmountTextIfGiven = None
     instalments: Annotated[int, Field(ge=1, le=600)] | None = None
-    instalment_amount: AmountText = None
+    instalment_amount: AmountTextIfGiven = None
     every: Every
     first_due_after_days: Annotated[int, Field(ge=0, le=3660)]
 
@@ -147,10 +153,10 @@ class PlanTermsBody(Model):
     """The terms of a plan: a number of instalments, or an amount for each."""
 
     total: AmountText
-    down_payment: AmountText = None
-    already_paid: AmountText = None
+    down_payment: AmountTextIfGiven = None
+    already_paid: AmountTextIfGiven = None
     instalments: Annotated[int, Field(le=10**9)] | None = None
-    instalment_amount: AmountText = None
+    instalment_amount: AmountTextIfGiven = None
     every: Every
     first_due: Day
 
@@ -166,9 +172,9 @@ class PlanChangeBody(Model):
     """New terms of an open plan: a total, or how what is open is to be paid, or both."""
 
     reason: Reason
-    total: AmountText = None
+    total: AmountTextIfGiven = None
     instalments: Annotated[int, Field(le=10**9)] | None = None
-    instalment_amount: AmountText = None
+    instalment_amount: AmountTextIfGiven = None
     every: Every | None = None
     first_due: Day | None = None
 
@@ -177,7 +183,7 @@ class PlanCancelBody(Model):
     """Why a plan is cancelled, and how much of what was paid on it becomes credit."""
 
     reason: Reason
-    credit: AmountText = None
+    credit: AmountTextIfGiven = None
 
 
 class PlanWriteOffBody(Model):
@@ -328,7 +334,7 @@ class RefundBody(Model):
     """Why money of a held payment is given back; all that bought nothing, or that amount."""
 
     reason: Reason
-    amount: AmountText = None
+    amount: AmountTextIfGiven = None
 
 
 class ResolveBody(Model):
@@ -357,4 +363,4 @@ class SettingsBody(Model):
     grace_days: Annotated[int, Field(ge=0, le=366)] = 0
     late_payment_hours: Annotated[int, Field(ge=0, le=8784)] = 72
     refund_after_minutes: Annotated[int, Field(ge=0, le=44640)] = 15
-    maximum_amount: AmountText = None
+    maximum_amount: AmountTextIfGiven = None

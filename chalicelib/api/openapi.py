@@ -15,7 +15,7 @@ from typing import Any, get_origin
 
 from pydantic import TypeAdapter
 
-from chalicelib.api.problems import MEDIA_TYPE, Problem
+from chalicelib.api.problems import MEDIA_TYPE, STATUS_BY_CODE, Problem
 from chalicelib.api.routes import LIMIT, LIMIT_MAX, Route
 from chalicelib.channels.interface import JSON
 
@@ -45,6 +45,33 @@ _SIGNATURE = [
 ]
 
 
+_SIGNED_BY_PARTNERS = "direct_"
+"""How the names of the routes begin that partners sign."""
+
+_SECURITY_SCHEMES: dict[str, dict[str, str]] = {
+    "session": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The access token of POST /auth/login.",
+    },
+    "partner": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Mwanga-Partner",
+        "description": "The partner's id.",
+    },
+    "signature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Mwanga-Signature",
+        "description": "t=<unix seconds>,v1=<hex HMAC-SHA256 of t, a dot and the raw body, with "
+        "the partner's secret>; for GET the text is t, a dot and the reference. Good for five "
+        "minutes.",
+    },
+}
+"""How callers say who they are. Other providers prove it in their own ways; see their pages."""
+
+
 def describe(routes: Iterable[Route]) -> dict[str, Any]:
     """The description of these routes."""
     schemas: dict[str, Any] = {}
@@ -52,6 +79,7 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
     for route in sorted(routes, key=lambda route: (route.path, route.method)):
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
     problem = {MEDIA_TYPE: {"schema": _schema(Problem, schemas)}}
+    schemas["Problem"]["properties"]["code"]["enum"] = sorted(STATUS_BY_CODE)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -65,7 +93,7 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
         "components": {
             "schemas": dict(sorted(schemas.items())),
             "responses": {"Problem": {"description": "What is wrong.", "content": problem}},
-            "securitySchemes": {"session": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": _SECURITY_SCHEMES,
         },
     }
 
@@ -77,6 +105,8 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     operation["description"] = " ".join(filter(None, told))
     if route.roles:
         operation["security"] = [{"session": []}]
+    elif route.name.startswith(_SIGNED_BY_PARTNERS):
+        operation["security"] = [{"partner": [], "signature": []}]
     parameters = _parameters(route)
     if parameters:
         operation["parameters"] = parameters
@@ -111,7 +141,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         found.append(
             {"name": "Idempotency-Key", "in": "header", "required": required, "schema": key}
         )
-    if route.name.startswith("direct_"):
+    if route.name.startswith(_SIGNED_BY_PARTNERS):
         found += _SIGNATURE
     return found
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from chalicelib.api import openapi
 from chalicelib.api.application import all_routes
@@ -24,6 +25,29 @@ def described() -> dict[str, Any]:
 
 def test_the_committed_description_is_the_present_one(described: dict[str, Any]) -> None:
     assert json.loads(COMMITTED.read_text()) == described, "run: make openapi"
+
+
+def test_it_is_valid(described: dict[str, Any]) -> None:
+    found = OpenAPIV31SpecValidator(described).iter_errors()
+    assert [(list(error.absolute_path), error.message) for error in found] == []
+
+
+def test_the_codes_of_problems_are_named(described: dict[str, Any]) -> None:
+    codes = described["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
+    assert {"unauthorized", "not_in_review", "too_small", "try_again"} <= set(codes)
+
+
+def test_every_route_for_staff_or_partners_says_how_they_prove_who_they_are(
+    described: dict[str, Any],
+) -> None:
+    schemes = set(described["components"]["securitySchemes"])
+    for route in all_routes(Wiring().channels):
+        operation = described["paths"][route.path][route.method.lower()]
+        used = {name for each in operation.get("security", []) for name in each}
+        assert used <= schemes
+        partners = route.path.startswith("/payments/direct")
+        wanted = {"session"} if route.roles else {"partner", "signature"} if partners else set()
+        assert used == wanted, route.path
 
 
 def test_every_route_is_described(described: dict[str, Any]) -> None:
