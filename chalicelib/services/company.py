@@ -60,7 +60,8 @@ class KeepCompany:
         return self._settings_store.get()
 
     def replace(self, choices: Choices, actor: str) -> Settings:
-        """Replace the settings, and keep who changed what. What changes nothing is not kept.
+        """Replace the settings, and keep who changed what. What changes nothing is
+        not kept, but for the very first time: from then on it is known who chose it.
 
         Raises:
             FieldError: a choice is not one of those there are; or it is ``currency`` or

@@ -19,12 +19,10 @@ from chalicelib.services.ports import (
     Device,
     Entry,
     Registration,
-    Settings,
     SettingsChange,
     SiteKind,
 )
 from chalicelib.store.customers import DynamoRegistry
-from chalicelib.store.settings import DynamoSettings
 from chalicelib.store.sites import DynamoSites
 from chalicelib.store.tariffs import DynamoTariffs
 from chalicelib.wiring import Wiring
@@ -103,9 +101,15 @@ class Company:
         self.village_id = village_id or self._village()
         self.tariff_id = tariff_id or self.tariff("Home", fee=None)
 
+    def choose(self, **choices: object) -> None:
+        """Change settings of the company."""
+        store = self.wiring.settings_store
+        before = store.get()
+        change = SettingsChange(before.revision + 1, NOW, "company", {})
+        store.save(replace(before, **choices), change)
+
     def _village(self) -> int:
-        settings = Settings(languages=("en",))
-        DynamoSettings().save(settings, SettingsChange(1, NOW, "company", {}))
+        self.choose(languages=("en",))
         sites = DynamoSites()
         cluster = sites.create(SiteKind.CLUSTER, "West")
         mini_grid = sites.create(SiteKind.MINI_GRID, "Lake", cluster.site_id)

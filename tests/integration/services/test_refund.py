@@ -186,8 +186,7 @@ def asked_until_quiet(counter: Counter, clock: FixedClock, rounds: int = 40) -> 
 
 def refund_after(company: Company, minutes: int) -> None:
     """Choose how long money without a valid device waits for a person."""
-    store = company.wiring.settings_store
-    store.save(replace(store.get(), refund_after_minutes=minutes))
+    company.choose(refund_after_minutes=minutes)
 
 
 def books_are_right(counter: Counter, customer_id: str = "C1", **sold: Any) -> bool:

@@ -419,8 +419,7 @@ def test_money_for_a_device_that_changed_hands_is_due_to_go_back_where_it_can(
 def test_where_no_time_is_left_to_a_person_the_refund_is_queued_at_once(
     company: Company, counter: Counter, clock: FixedClock, refundable: None
 ) -> None:
-    store = counter.wiring.settings_store
-    store.save(replace(store.get(), refund_after_minutes=0))
+    company.choose(refund_after_minutes=0)
     assert due_after(counter, "47999").refund_at == clock.now()
     assert counter.delays("provider-calls") == [0]
 
