@@ -13,7 +13,7 @@ from chalicelib.api.shapes import SessionShape, session
 routes = Routes()
 
 
-def _as_the_app_reads_it(problem: Problem) -> Mapping[str, Any]:
+def as_the_app_reads_it(problem: Problem) -> Mapping[str, Any]:
     """The problem, with its text where the registration app looks for it."""
     detail = problem["detail"]
     return {**problem, "message": detail, "data": {"message": detail}}
@@ -25,7 +25,7 @@ def _as_the_app_reads_it(problem: Problem) -> Mapping[str, Any]:
     public=True,
     body=LogInBody,
     answers={200: SessionShape},
-    problem=_as_the_app_reads_it,
+    problem=as_the_app_reads_it,
 )
 def log_in(call: Call[LogInBody]) -> Answer:
     """Log in: a token for the Authorization header."""
@@ -39,7 +39,7 @@ def log_in(call: Call[LogInBody]) -> Answer:
     public=True,
     body=PasswordBody,
     answers={200: SessionShape},
-    problem=_as_the_app_reads_it,
+    problem=as_the_app_reads_it,
 )
 def change_password(call: Call[PasswordBody]) -> Answer:
     """Change the password, and log in with it."""

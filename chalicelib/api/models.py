@@ -37,16 +37,9 @@ def _read_time(value: object) -> datetime:
     return datetime.fromisoformat(value)
 
 
-AmountText = Annotated[
-    Any,
-    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$", "examples": ["1500.00"]}),
-]
-AmountTextIfGiven = Annotated[
-    Any,
-    WithJsonSchema(
-        {"type": ["string", "null"], "pattern": r"^[0-9]+(\.[0-9]+)?$", "examples": ["1500.00"]}
-    ),
-]
+_AMOUNT: dict[str, Any] = {"pattern": r"^[0-9]+(\.[0-9]+)?$", "examples": ["1500.00"]}
+AmountText = Annotated[Any, WithJsonSchema({"type": "string", **_AMOUNT})]
+AmountTextIfGiven = Annotated[Any, WithJsonSchema({"type": ["string", "null"], **_AMOUNT})]
 Day = Annotated[
     date, BeforeValidator(read_day), WithJsonSchema({"type": "string", "format": "date"})
 ]

@@ -10,15 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Literal, NotRequired, TypeVar
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from chalicelib.api.auth import as_the_app_reads_it
 from chalicelib.api.models import AppFormBody
 from chalicelib.api.problems import Problem
 from chalicelib.api.reading import whole_number
 from chalicelib.api.routes import Answer, Call, Routes, created, ok
 from chalicelib.services.field_registrations import Posted
+from chalicelib.services.lists import all_of
 from chalicelib.services.ports import Customer, FieldForm, Page, SiteKind
 from chalicelib.services.staff import Role
 
@@ -32,8 +34,6 @@ AT_ONCE = 1000
 PEOPLE_PER_PAGE = 15
 COUNTRY_ID = 1
 """The app wants a country of every village; a deployment is of one company in one country."""
-
-T = TypeVar("T")
 
 
 class Named(TypedDict):
@@ -155,12 +155,11 @@ def _as_the_app_shows_it(problem: Problem) -> Mapping[str, Any]:
 
     What is not under ``errors`` by field, it shows as "Internal Server Error".
     """
-    detail = problem["detail"]
     by_field: dict[str, list[str]] = {}
     for error in problem["errors"]:
         by_field.setdefault(error["field"], []).append(error["message"])
-    errors = by_field or {problem["code"]: [detail]}
-    return {**problem, "message": detail, "errors": errors, "data": {"message": detail}}
+    errors = by_field or {problem["code"]: [problem["detail"]]}
+    return {**as_the_app_reads_it(problem), "errors": errors}
 
 
 def _declare(
@@ -181,15 +180,6 @@ def _declare(
     )(handler)
 
 
-def _all(read: Callable[[int, str | None], Page[T]]) -> Iterator[T]:
-    """Everything in a list, whatever the number of its parts."""
-    page = read(AT_ONCE, None)
-    yield from page.items
-    while page.next is not None:
-        page = read(AT_ONCE, page.next)
-        yield from page.items
-
-
 def _manufacturers(call: Call[None]) -> Iterator[Named]:
     for maker in call.wiring.manufacturers.all():
         yield Named(id=maker.manufacturer_id, name=maker.name)
@@ -198,8 +188,9 @@ def _manufacturers(call: Call[None]) -> Iterator[Named]:
 def _tariffs(call: Call[None]) -> Iterator[AppTariffShape]:
     settings = call.wiring.catalogue.settings()
     minor_per_major = 10**settings.currency_decimals
-    for tariff in _all(call.wiring.keep_tariffs.list):
-        price_minor = tariff.rate_at(call.wiring.clock.now()).price_minor
+    now = call.wiring.clock.now()
+    for tariff in all_of(call.wiring.keep_tariffs.list, AT_ONCE):
+        price_minor = tariff.rate_at(now).price_minor
         yield AppTariffShape(
             id=tariff.tariff_id,
             name=tariff.name,
@@ -212,7 +203,7 @@ def _cities(call: Call[None]) -> Iterator[CityShape]:
     def villages(limit: int, cursor: str | None) -> Page[Any]:
         return call.wiring.keep_sites.list(SiteKind.VILLAGE, limit, cursor)
 
-    for village in _all(villages):
+    for village in all_of(villages, AT_ONCE):
         yield CityShape(id=village.site_id, name=village.name, country_id=COUNTRY_ID)
 
 

@@ -16,6 +16,7 @@ from chalicelib.domain.errors import AccountFull, FieldError
 from chalicelib.domain.serial import normalise_serial
 from chalicelib.services.customers import POSSIBLE_DUPLICATE, Person
 from chalicelib.services.devices import DeviceView
+from chalicelib.services.lists import all_of
 from chalicelib.services.names import clean_name
 from chalicelib.services.phones import normalise_phone
 from chalicelib.services.ports import (
@@ -94,12 +95,8 @@ class RegisterFromField:
         self._clock = clock
         self._journal = journal
 
-    def checked(self, form: FieldForm) -> FieldForm:
-        """The form in normal form.
-
-        Raises:
-            FieldError: on the field that field staff can correct on the spot.
-        """
+    def _checked(self, form: FieldForm) -> FieldForm:
+        """The form in normal form."""
         return replace(
             form,
             name=clean_name(form.name, "name"),
@@ -119,8 +116,8 @@ class RegisterFromField:
             MeterRegistrationRequiresApp: see there; nothing is stored.
             TryAgain, OutcomeUnknown: the form is not known to be stored.
         """
-        form = self.checked(form)
-        maker = self._maker(form)
+        form = self._checked(form)
+        maker = self.maker(form)
         if maker is not None and maker.kind is Kind.METER and not in_the_field:
             raise MeterRegistrationRequiresApp("meters are registered by field staff, in the app")
         for _ in range(WRITES_MAX):
@@ -166,30 +163,24 @@ class RegisterFromField:
         self, attempt: FieldRegistration, maker: Manufacturer | None, actor: str
     ) -> FieldRegistration:
         """What has become of the registration once it was tried."""
-        reasons: tuple[str, ...]
         try:
             made = self._registered(attempt.form, maker, actor)
         except (TryAgain, OutcomeUnknown, QueueUnavailable):
             # It is stored, so the app may forget it: an error would make it do so unheard.
-            return replace(attempt, status=RegistrationStatus.NEEDS_REVIEW, reasons=(UNFINISHED,))
+            return _to_review(attempt, UNFINISHED)
         except AccountFull:
-            reasons = (ACCOUNT_FULL,)
+            return _to_review(attempt, ACCOUNT_FULL)
         except FieldError as wrong:
-            reasons = (REASON_BY_FIELD.get(wrong.field, NOT_ACCEPTED),)
-        else:
-            return self.finished(attempt, made)
-        return replace(attempt, status=RegistrationStatus.NEEDS_REVIEW, reasons=reasons)
-
-    def finished(self, attempt: FieldRegistration, made: Registered) -> FieldRegistration:
-        """The registration of what was made, with what a person still has to do about it."""
-        reasons = self.open_reasons(made.device, made.customer)
-        return replace(
+            return _to_review(attempt, REASON_BY_FIELD.get(wrong.field, NOT_ACCEPTED))
+        done = replace(
             attempt,
-            status=RegistrationStatus.NEEDS_REVIEW if reasons else RegistrationStatus.REGISTERED,
-            reasons=reasons,
+            status=RegistrationStatus.REGISTERED,
+            reasons=(),
             customer_id=made.customer.customer_id,
             serial_number=made.device.device.serial_number,
         )
+        reasons = self.open_reasons(made.device, made.customer)
+        return _to_review(done, *reasons) if reasons else done
 
     def _registered(self, form: FieldForm, maker: Manufacturer | None, actor: str) -> Registered:
         if maker is None:
@@ -217,30 +208,25 @@ class RegisterFromField:
         device = view.device
         maker = self._manufacturers.get(device.manufacturer).manufacturer
         found = {
-            NO_KEY: maker.technical_required and not device.technical,
+            NO_KEY: maker.lacks(device.technical),
             NO_PLAN: device.kind is not Kind.METER and view.plan is None and not view.unlocked,
             POSSIBLE_DUPLICATE: POSSIBLE_DUPLICATE in customer.needs_review,
         }
         return tuple(reason for reason, is_so in found.items() if is_so)
 
-    def _maker(self, form: FieldForm) -> Manufacturer | None:
+    def maker(self, form: FieldForm) -> Manufacturer | None:
+        """The manufacturer that the form names; ``None`` where there is none of that id."""
         makers = self._manufacturers.all()
         return next((m for m in makers if m.manufacturer_id == form.manufacturer_id), None)
 
     def _usual_appliance(self, maker: Manufacturer) -> Appliance | None:
         """What this manufacturer's devices are sold as, if that is one thing with a plan."""
-        cursor: str | None = None
-        usual: list[Appliance] = []
-        while True:
-            page = self._appliances.list(APPLIANCES_AT_ONCE, cursor)
-            usual += (
-                appliance
-                for appliance in page.items
-                if appliance.manufacturer == maker.key and appliance.default_plan is not None
-            )
-            cursor = page.next
-            if cursor is None:
-                return usual[0] if len(usual) == 1 else None
+        usual = [
+            appliance
+            for appliance in all_of(self._appliances.list, APPLIANCES_AT_ONCE)
+            if appliance.manufacturer == maker.key and appliance.default_plan is not None
+        ]
+        return usual[0] if len(usual) == 1 else None
 
     def _note(self, registration: FieldRegistration) -> None:
         self._journal.event(
@@ -257,6 +243,11 @@ def registration_id_of(form: FieldForm) -> str:
     """The id of a registration: the same for the same serial number and phone."""
     text = f"{form.serial_number}#{form.phone}"
     return f"r-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
+
+
+def _to_review(registration: FieldRegistration, *reasons: str) -> FieldRegistration:
+    """The registration, for a person to look at."""
+    return replace(registration, status=RegistrationStatus.NEEDS_REVIEW, reasons=reasons)
 
 
 def _is_to_try(stored: FieldRegistration, form: FieldForm) -> bool:

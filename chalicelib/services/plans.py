@@ -240,9 +240,7 @@ class SellPlans:
     def _completed(self, device: Device) -> Device:
         """The device, no longer to be reviewed if nothing but its plan was missing."""
         maker = self._manufacturers.get(device.manufacturer).manufacturer
-        if device.state is not DeviceState.NEEDS_REVIEW:
-            return device
-        if maker.technical_required and not device.technical:
+        if device.state is not DeviceState.NEEDS_REVIEW or maker.lacks(device.technical):
             return device
         return replace(device, state=DeviceState.ACTIVE)
 

@@ -228,14 +228,14 @@ class Register:
         day: date,
     ) -> tuple[Device, int | None]:
         """The device, its secrets sealed, and its counter where tokens are computed here."""
-        needed = module.manufacturer.technical_required
+        technical = new.technical or {}
         sealed: Mapping[str, Any] = {}
         counter: int | None = None
         state = DeviceState.ACTIVE
-        if needed and not new.technical and new.to_complete:
+        if new.to_complete and module.manufacturer.lacks(technical):
             state = DeviceState.NEEDS_REVIEW
         else:
-            sealed, counter = module.seal(serial_number, new.technical or {})
+            sealed, counter = module.seal(serial_number, technical)
         device = Device(
             serial_number=serial_number,
             kind=module.manufacturer.kind,

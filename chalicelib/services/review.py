@@ -20,6 +20,7 @@ from chalicelib.services.phones import normalise_phone
 from chalicelib.services.ports import (
     Catalogue,
     Clock,
+    FieldForm,
     FieldRegistration,
     FieldRegistrations,
     Journal,
@@ -28,7 +29,7 @@ from chalicelib.services.ports import (
     RegistrationStatus,
     VersionConflict,
 )
-from chalicelib.services.register import NewDevice, Register, Registered
+from chalicelib.services.register import NewDevice, Register
 
 WRITES_MAX = 4
 
@@ -184,7 +185,13 @@ class ReviewRegistrations:
             in_the_field=True,  # they posted it
             why=f"registration in the app by {stored.posted_by}, completed: {reason}",
         )
-        return self._resolved(stored, made)
+        return replace(
+            stored,
+            status=RegistrationStatus.RESOLVED,
+            reasons=(),
+            customer_id=made.customer.customer_id,
+            serial_number=made.device.device.serial_number,
+        )
 
     def _corrected(
         self, stored: FieldRegistration, corrections: Corrections
@@ -200,7 +207,7 @@ class ReviewRegistrations:
             ),
             village_id=village_id,
         )
-        key = corrections.manufacturer or self._posted_manufacturer(form.manufacturer_id)
+        key = corrections.manufacturer or self._posted_manufacturer(form)
         is_meter = key in {m.key for m in self._manufacturers.all() if m.kind is Kind.METER}
         device = NewDevice(
             serial_number=corrections.serial_number or form.serial_number,
@@ -213,20 +220,11 @@ class ReviewRegistrations:
         )
         return owner, device
 
-    def _posted_manufacturer(self, manufacturer_id: int) -> str:
-        for maker in self._manufacturers.all():
-            if maker.manufacturer_id == manufacturer_id:
-                return maker.key
-        raise FieldError("manufacturer", "is required: there is none of the posted id")
-
-    def _resolved(self, stored: FieldRegistration, made: Registered) -> FieldRegistration:
-        return replace(
-            stored,
-            status=RegistrationStatus.RESOLVED,
-            reasons=(),
-            customer_id=made.customer.customer_id,
-            serial_number=made.device.device.serial_number,
-        )
+    def _posted_manufacturer(self, form: FieldForm) -> str:
+        maker = self._from_field.maker(form)
+        if maker is None:
+            raise FieldError("manufacturer", "is required: there is none of the posted id")
+        return maker.key
 
     def _done(
         self, stored: FieldRegistration, corrections: Corrections, reason: str, actor: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -148,17 +149,7 @@ class LogIn:
             InvalidCredentials, PasswordChangeRequired, NoRoles: see there.
             TryAgain: who they are cannot be asked now.
         """
-        email = _folded(email)
-        known = self._slow_down.known(email, address)
-        if self._slow_down.must_wait(known) or not email or not password:
-            raise InvalidCredentials
-        try:
-            identity = self._identities.check(email, password)
-        except InvalidCredentials:
-            self._slow_down.count(email, address, known)
-            raise
-        self._slow_down.forgive(email, known)
-        return self._begin(identity)
+        return self._begin(self._proved(self._identities.check, email, password, address))
 
     def change_password(
         self, email: str, password: str, new_password: str, *, address: str
@@ -171,22 +162,33 @@ class LogIn:
             TryAgain: who they are cannot be asked now.
         """
         _check_new(password, new_password)
-        email = _folded(email)
-        known = self._slow_down.known(email, address)
-        if self._slow_down.must_wait(known) or not email or not password:
-            raise InvalidCredentials
-        try:
-            identity = self._identities.change(email, password, new_password)
-        except InvalidCredentials:
-            self._slow_down.count(email, address, known)
-            raise
-        self._slow_down.forgive(email, known)
+
+        def change(email: str, password: str) -> Identity:
+            return self._identities.change(email, password, new_password)
+
+        identity = self._proved(change, email, password, address)
         self._journal.event("password_changed", email=identity.email)
         return self._begin(identity)
 
     def log_out(self, token: str) -> None:
         """End the session of that token."""
         self._sessions.delete(_hash(token))
+
+    def _proved(
+        self, ask: Callable[[str, str], Identity], email: str, password: str, address: str
+    ) -> Identity:
+        """Who has that e-mail and that password, by ``ask``; wrong tries are slowed down."""
+        email = email.strip().casefold()
+        known = self._slow_down.known(email, address)
+        if self._slow_down.must_wait(known) or not email or not password:
+            raise InvalidCredentials
+        try:
+            identity = ask(email, password)
+        except InvalidCredentials:
+            self._slow_down.count(email, address, known)
+            raise
+        self._slow_down.forgive(email, known)
+        return identity
 
     def _begin(self, identity: Identity) -> LoggedIn:
         if not identity.roles:
@@ -246,10 +248,6 @@ class LogIn:
         if not self._sessions.renew(checked):  # logged out at this very moment
             raise Unauthorized
         return checked
-
-
-def _folded(email: str) -> str:
-    return email.strip().casefold()
 
 
 def _check_new(password: str, new_password: str) -> None:

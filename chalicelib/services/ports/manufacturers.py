@@ -55,6 +55,10 @@ class Manufacturer:
     one_at_a_time: bool = False
     absent_after_seconds: int = 0
 
+    def lacks(self, technical: Mapping[str, Any]) -> bool:
+        """Whether a device needs technical fields for its vends and these are none."""
+        return self.technical_required and not technical
+
 
 class VendRefused(MwangaError):
     """The manufacturer definitely vended nothing, and said why. ``code`` is its own."""
