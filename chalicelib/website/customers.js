@@ -30,33 +30,37 @@ export async function findView(query) {
   if (!wanted) return { title: "Find a customer", content: [search] }
   const { device, people } = await found(wanted)
   const count = people.items.length + (device ? 1 : 0)
-  say(count ? `${count}${people.next ? " or more" : ""} found.` : "Nothing found.")
   return {
-    title: count ? `Found for “${wanted}”` : `Nothing found for “${wanted}”`,
+    title: `${count ? `${count}${people.next ? " or more" : ""}` : "Nothing"} found for “${wanted}”`,
     content: [search, device && deviceFound(device), peopleFound(people)],
   }
 }
 
 /** What fits: a device of that serial number; customers of that number, phone or name. */
 async function found(wanted) {
-  const looksLike = (pattern) => pattern.test(wanted)
+  const has = (pattern) => pattern.test(wanted)
   const asks = []
-  if (looksLike(/^\d{1,9}$/)) asks.push({ number: wanted })
-  if (looksLike(/^\+?[\d\s().-]{6,}$/)) asks.push({ phone: wanted })
-  if (looksLike(/\p{L}/u)) asks.push({ name: wanted })
-  const device = looksLike(/[\da-z]/i) && wanted.length <= 60 ? getIfThere(at`devices/${wanted}`) : null
-  const lists = await Promise.all(asks.map((query) => get("customers", query).catch(noneIfWrong)))
+  if (has(/^\d{1,9}$/)) asks.push({ number: wanted })
+  if (has(/^\+?[\d\s().-]{6,}$/)) asks.push({ phone: wanted })
+  if (has(/\p{L}/u)) asks.push({ name: wanted })
+  const [device, ...lists] = await Promise.all([
+    has(/\d/) ? deviceOf(wanted) : null,
+    ...asks.map((query) => get("customers", query).catch(noneIfWrong)),
+  ])
   const people = new Map(lists.flatMap(({ items }) => items).map((person) => [person.id, person]))
-  const next = lists.findIndex((list) => list.next)
+  const longer = lists.findIndex((list) => list.next)
   return {
-    device: await device,
+    device: device ?? (has(/\d/) || people.size ? null : await deviceOf(wanted)), // few have no digit
     people: {
       items: [...people.values()],
-      next: lists[next]?.next ?? null,
-      more: (cursor) => get("customers", { ...asks[next], cursor }),
+      next: lists[longer]?.next ?? null,
+      more: (cursor) => get("customers", { ...asks[longer], cursor }),
     },
   }
 }
+
+const deviceOf = (serial) =>
+  /[\da-z]/i.test(serial) && serial.length <= 60 ? getIfThere(at`devices/${serial}`) : null
 
 /** What is no phone number is nobody's phone number. */
 function noneIfWrong(problem) {

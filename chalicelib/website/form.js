@@ -56,7 +56,10 @@ export function choice(name, label, options, { hint, required = true, of = "text
   return field(control, label, hint)
 }
 
-/** One of a few, each with what it means; never sent, where `name` begins with a dash. */
+/**
+ * One of a few, each with what it means. One must be chosen, where none is from the beginning.
+ * A control whose name begins with a dash is not sent.
+ */
 export function radios(name, legend, options, chosen) {
   const id = "f-" + name
   return make(
@@ -67,7 +70,7 @@ export function radios(name, legend, options, chosen) {
       make(
         "div",
         { class: "field check" },
-        make("input", { type: "radio", name, value, id: `${id}-${value}`, checked: value === chosen, "data-of": "text", "aria-describedby": hint && `${id}-${value}-hint` }),
+        make("input", { type: "radio", name, value, id: `${id}-${value}`, checked: value === chosen, required: true, "data-of": "text", "aria-describedby": hint && `${id}-${value}-hint` }),
         make("label", { for: `${id}-${value}` }, label),
         hint && make("small", { id: `${id}-${value}-hint` }, hint),
       ),
@@ -135,8 +138,8 @@ export function form({ label, button, send, done, shown = {}, changed }, ...fiel
     event.preventDefault()
     if (sending) return
     clear(element, wrong)
-    const missing = asked(element).filter((control) => control.required && !control.value.trim())
-    if (missing.length) return tell(element, wrong, missing.map(({ name }) => ({ field: name, message: "Please fill this in." })))
+    const missing = [...new Set(asked(element).filter(isMissing).map(({ name }) => name))]
+    if (missing.length) return tell(element, wrong, missing.map((field) => ({ field, message: "Please fill this in." })))
     sending = true
     submit.setAttribute("aria-disabled", "true")
     try {
@@ -160,6 +163,9 @@ const partOf = (control) => (control.closest ? control.closest(".field") : contr
 /** The controls that are asked for now. */
 const asked = (element) =>
   [...element.elements].filter((control) => control.name && !control.closest("[hidden]"))
+
+const isMissing = (control) =>
+  control.required && !(control.type === "radio" ? control.form.elements[control.name].value : control.value.trim())
 
 /** What is typed and chosen, by name, hidden or not. */
 const typed = (element) => Object.fromEntries(new FormData(element))

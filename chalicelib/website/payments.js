@@ -54,6 +54,7 @@ export async function paymentView(id) {
     get(at`payments/${id}`),
     get("messages", { payment_id: id }),
   ])
+  const names = payment.lines.some(({ kind }) => kind === "appliance") ? await planNames(payment.customer_id) : {}
   const [open, going] = [["held", "refund_due"], ["received", "vending", "refunding"]].map((some) => some.includes(payment.status))
   return {
     title: `Payment of ${money(payment.amount, payment.currency)}`,
@@ -71,7 +72,7 @@ export async function paymentView(id) {
       open && may("operations") && section("What is to be done", way(payment)),
       section("Where the money went", table("Lines", [
         ["What", (line) => lineText(line, {})],
-        ["For", (line) => line.ref],
+        ["For", (line) => names[line.ref] ?? line.ref],
         ["Amount", (line) => money(line.amount, payment.currency), "number"],
       ], payment.lines, "Nowhere yet.")),
       section("Tokens", tokens(payment)),
@@ -96,6 +97,9 @@ export async function paymentView(id) {
     ],
   }
 }
+
+const planNames = async (customer) =>
+  Object.fromEntries((await get(at`customers/${customer}/account`)).plans.map(({ plan_id, name }) => [plan_id, name]))
 
 /** The ways out: one is chosen, and what it needs is asked for. */
 function way(payment) {
@@ -126,7 +130,7 @@ function way(payment) {
         say(`Done. The payment is now: ${statusOf(after.status)}.`)
       },
     },
-    radios("-way", "Choose one", ways.map((name) => [name, ...WAYS[name]]), ways[0]),
+    radios("-way", "Choose one", ways.map((name) => [name, ...WAYS[name]])),
     doubt && check("not_issued", "I have looked: nothing was issued", "Without this the manufacturer is asked again only if it can tell. A second token is real energy."),
     uncertain.length > 1 && choice("vend", "Which request", uncertain.map((vend) => [vend.number, `No. ${vend.number}, ${vend.state}`]), { of: "whole", required: false }),
     text("token", "Token", { required: false, hint: "Empty for a remote top-up.", inputmode: "numeric" }),

@@ -1,4 +1,4 @@
-"""The office website as it is served: its files and nothing else, with the headers that guard it."""
+"""The office website as it is served: its files, nothing else, and the headers that guard it."""
 
 from __future__ import annotations
 
