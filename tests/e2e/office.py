@@ -7,6 +7,7 @@ page, something that its content security policy had to stop.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,7 +81,9 @@ class Office:
         self.at("Find a customer")
 
     def go(self, address: str, heading: str | None = None) -> None:
-        """Go to a view, and wait until it is there."""
+        """Go to a view, and wait until it is there. Where it is already, it stays."""
+        if self.page.url.endswith(f"#/{address}"):
+            return
         before = self.page.locator("h1").element_handle()
         self.page.evaluate("address => { location.hash = address }", f"#/{address}")
         self.page.wait_for_function("before => !before.isConnected", arg=before)
@@ -111,8 +114,8 @@ class Office:
     # --- what one sees ------------------------------------------------------------------------
 
     def field(self, label: str) -> Locator:
-        """The field of that label."""
-        return self.page.get_by_label(label).first
+        """The field whose label begins like that."""
+        return self.page.get_by_label(re.compile(f"^{re.escape(label)}"))
 
     def button(self, name: str) -> Locator:
         """The button of that name."""

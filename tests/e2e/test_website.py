@@ -160,6 +160,7 @@ def test_a_solar_home_system_is_registered_with_its_customer(
     office.choose("Village", village)
     office.choose("Manufacturer", "OpenPAYGO (Solar home system)")
     office.choose("Sold as", "On terms of its own")
+    office.choose("One every", "week")
     for label, text in (
         ("Total price", "7000"),
         ("Number of instalments", "10"),
