@@ -5,6 +5,7 @@
 # make package   build what is deployed, into build/package
 # make bench     the write budget and the speed of the core
 # make openapi   write openapi.json anew
+# make screenshots   take the pictures of docs/website.md anew
 # make clean     remove all that make made
 #
 # Nothing has to be set up first: the virtual environment is made when it is needed, and again

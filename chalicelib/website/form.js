@@ -16,8 +16,8 @@ function field(control, label, hint) {
   return make(
     "div",
     { class: control.type === "checkbox" ? "field check" : "field" },
-    control.type === "checkbox" ? [control, named] : [named, hint && make("small", { id: id + "-hint" }, hint), control],
-    control.type === "checkbox" && hint && make("small", { id: id + "-hint" }, hint),
+    control.type === "checkbox" ? [control, named] : [named, control],
+    hint && make("small", { id: id + "-hint" }, hint),
     make("p", { class: "wrong", id: id + "-wrong" }),
   )
 }
@@ -64,7 +64,7 @@ export function radios(name, legend, options, chosen) {
   const id = "f-" + name
   return make(
     "fieldset",
-    { "aria-describedby": id + "-wrong" },
+    { class: "radios", "aria-describedby": id + "-wrong" },
     make("legend", {}, legend),
     options.map(([value, label, hint]) =>
       make(
@@ -80,7 +80,7 @@ export function radios(name, legend, options, chosen) {
 }
 
 export const group = (legend, ...fields) =>
-  make("fieldset", {}, make("legend", {}, legend), fields)
+  make("fieldset", {}, make("legend", {}, legend), make("div", { class: "fields" }, fields))
 
 /** The terms of a plan, below that path; `values` are what to begin with. */
 export function terms(path, values = {}) {
