@@ -1,11 +1,11 @@
 // Which view is shown: the address behind the # says so, and the back button works.
 
-import { email, loggedIn, logOut, may, onEnd } from "./api.js"
+import { email, get, loggedIn, logOut, may, onEnd } from "./api.js"
 import { appliancesView, applianceView, tariffsView, tariffView } from "./catalogue.js"
 import { changeView, customerView, findView, sellView } from "./customers.js"
 import { deviceView, sellDeviceView, technicalView } from "./devices.js"
 import { logInView } from "./log-in.js"
-import { link, make, note } from "./page.js"
+import { link, make, note, remember } from "./page.js"
 import { heldView, paymentView } from "./payments.js"
 import { registerView } from "./register.js"
 import { reviewView, reviewsView } from "./reviews.js"
@@ -57,6 +57,7 @@ async function show() {
   chrome()
   let view
   try {
+    await (currencyKnown ??= learnCurrency())
     view = await made()
   } catch (problem) {
     if (problem.status === undefined) throw problem
@@ -67,6 +68,15 @@ async function show() {
   }
   if (mine === round) present(view)
 }
+
+let currencyKnown = null
+
+/** The company's currency stands beside its prices. Without it amounts are shown bare. */
+const learnCurrency = () =>
+  get("tariffs", { limit: 1 }).then(
+    ({ items: [tariff] }) => remember(tariff?.currency),
+    () => (currencyKnown = null),
+  )
 
 /** The view of the present address. */
 function made() {

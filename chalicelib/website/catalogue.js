@@ -2,14 +2,13 @@
 
 import { all, at, get, may, post, put } from "./api.js"
 import { amount, choice, form, group, radios, text } from "./form.js"
-import { action, link, make, money, note, remember, say, table, time, to } from "./page.js"
+import { action, link, make, money, note, say, table, time, to } from "./page.js"
 import { kindOf } from "./words.js"
 
 // --- tariffs -------------------------------------------------------------------------------------
 
 export async function tariffsView() {
   const tariffs = await all("tariffs")
-  remember(tariffs[0]?.currency)
   return {
     title: "Tariffs",
     content: [

@@ -9,40 +9,48 @@ import { kindOf } from "./words.js"
 
 const OWN_TERMS = "own"
 
-/** The manufacturers and appliances to choose from, and what of the form is then asked for. */
-export async function deviceChoices(path) {
-  const [manufacturers, appliances] = await Promise.all([all("manufacturers"), all("appliances")])
-  const makers = manufacturers.filter(({ kind }) => kind !== "meter")
+/**
+ * What is asked of a device that is paid off, below that path: how it is sold, and its key.
+ * `maker(typed)` is its manufacturer, where it is known already.
+ */
+export async function saleFields(path, maker) {
+  const appliances = await all("appliances")
   const sold = appliances.filter(({ kind, default_plan }) => kind !== "appliance" && default_plan)
-  const maker = (typed) => makers.find(({ key }) => key === typed[path + "manufacturer"])
   const ownTerms = (typed) => typed["-sold"] === OWN_TERMS
-  const soldAs = sold.map((one) => [one.id, `${one.name}, ${money(one.price)}`])
+  const paidOff = (typed) => !!maker(typed) && maker(typed).kind !== "meter"
   return {
     shown: {
-      key: (typed) => !!maker(typed) && hasKey(maker(typed).key),
+      sale: paidOff,
       terms: ownTerms,
+      key: (typed) => paidOff(typed) && hasKey(maker(typed).key),
       ...termsShown(path + "plan."),
     },
-    fields: [
-      choice(path + "manufacturer", "Manufacturer", makers.map(({ key, name, kind }) => [key, `${name} (${kindOf(kind)})`])),
-      text(path + "serial_number", "Serial number", { autocapitalize: "characters" }),
-      choice("-sold", "Sold as", [...soldAs, [OWN_TERMS, "On terms of its own"]]),
+    fields: part(
+      "sale",
+      choice("-sold", "Sold as", [...sold.map((one) => [one.id, `${one.name}, ${money(one.price)}`]), [OWN_TERMS, "On terms of its own"]]),
       part("terms", group("How it is paid", terms(path + "plan.", { first_due: dayFromToday(30) }))),
       part("key", group("The device's key", keyFields(path + "technical."))),
-    ],
+    ),
     /** The appliance that was chosen, as the API takes it. */
-    appliance: (typed) => (ownTerms(typed) ? {} : { appliance_id: Number(typed["-sold"]) }),
+    appliance: (typed) =>
+      paidOff(typed) && !ownTerms(typed) ? { appliance_id: Number(typed["-sold"]) } : {},
   }
 }
 
-const part = (id, content) => make("div", { id }, content)
+const part = (id, ...content) => make("div", { id }, content)
+
+/** A choice of manufacturers. */
+export const makerField = (name, makers, more) =>
+  choice(name, "Manufacturer", makers.map(({ key, name, kind }) => [key, `${name} (${kindOf(kind)})`]), more)
 
 export async function registerView(query) {
   const id = query.get("customer")
-  const [owner, device, person] = await Promise.all([
+  let makers = []
+  const [owner, person, sale] = await Promise.all([
     id && get(at`customers/${id}`),
-    deviceChoices("device."),
     id ? [] : personFields("customer."),
+    saleFields("device.", (typed) => makers.find(({ key }) => key === typed["device.manufacturer"])),
+    all("manufacturers").then((found) => (makers = found.filter(({ kind }) => kind !== "meter"))),
   ])
   return {
     title: "Register a device",
@@ -54,12 +62,12 @@ export async function registerView(query) {
         {
           label: "Registration",
           button: "Register",
-          shown: device.shown,
+          shown: sale.shown,
           send: (body, key, typed) =>
             post("registrations", {
               ...body,
               customer: id ? { customer_id: id } : body.customer,
-              device: { ...body.device, ...device.appliance(typed) },
+              device: { ...body.device, ...sale.appliance(typed) },
             }, key),
           done: ({ customer, device }) => {
             location.hash = to`customers/${customer.id}`
@@ -67,7 +75,12 @@ export async function registerView(query) {
           },
         },
         !id && group("Customer", person),
-        group("Device", device.fields),
+        group(
+          "Device",
+          makerField("device.manufacturer", makers),
+          text("device.serial_number", "Serial number", { autocapitalize: "characters" }),
+          sale.fields,
+        ),
         date("registered_on", "Registered on", { required: false, hint: "Today, unless it moves in from elsewhere." }),
       ),
     ],

@@ -17,12 +17,12 @@ const byId = (sites) => Object.fromEntries(sites.map(({ id, name }) => [id, name
 export const villageNames = async () => byId(await all("villages"))
 
 /** A choice of villages, each under its mini-grid. */
-export async function villageField(name, value) {
+export async function villageField(name, value, more = {}) {
   const [villages, grids] = await Promise.all([all("villages"), all("mini-grids")])
   const options = grids
     .map((grid) => [grid.name, villages.filter(({ mini_grid_id }) => mini_grid_id === grid.id).map(({ id, name }) => [id, name])])
     .filter(([, inside]) => inside.length)
-  return choice(name, "Village", options, { of: "whole", value })
+  return choice(name, "Village", options, { of: "whole", value, ...more })
 }
 
 export async function sitesView() {

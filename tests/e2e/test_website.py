@@ -188,7 +188,8 @@ def test_a_customer_is_found_by_phone_by_name_and_by_serial_number(
     household = company.meter()
     person = office.cloud.staff("office").get(f"/customers/{household.customer_id}").body
     name = f"{person['name']} {person['surname']}"
-    for wanted in (household.phone, f"  {name} ", str(person["number"])):
+    as_dialled = "0" + household.phone.removeprefix("+254")
+    for wanted in (household.phone, as_dialled, f"  {name} ", str(person["number"])):
         office.go("find", "Find a customer")
         office.fill("Phone, name", wanted)
         office.press("Find")
@@ -275,6 +276,141 @@ def test_a_held_payment_is_brought_further(opened: Opened, company: Company, clo
     office.press("Do it")
     office.hears("Done.")
     assert cloud.wait_for_payment(refused["payment_id"], {"completed"})["tokens"]
+
+
+def test_money_for_a_mistyped_serial_number_is_given_to_the_right_device(
+    opened: Opened, company: Company, cloud: Cloud
+) -> None:
+    household, receipt, mistyped = company.meter(), cloud.daraja.receipt(), serial()
+    cloud.daraja.confirm(receipt, mistyped, "100.00")
+    payment = cloud.wait_for_payment(cloud.daraja.payment_id(receipt), {"held"})
+    office = opened("operations")
+    office.go(f"payments/{payment['payment_id']}")
+    office.sees("No device has this serial number.")
+    office.page.get_by_label("Give it to the right device").check()
+    office.fill("Serial number of the right device", "47 0000-nobody")
+    office.fill("Reason", "read to us on the phone")
+    office.press("Do it")
+    expect(office.wrong_at("Serial number of the right device")).not_to_be_empty()
+    office.fill("Serial number of the right device", household.serial_number)
+    office.press("Do it")
+    office.hears("Done.")
+    done = cloud.wait_for_payment(payment["payment_id"], {"completed"})
+    assert done["customer_id"] == household.customer_id
+
+
+def test_what_the_field_could_not_finish_is_finished_by_the_office(
+    opened: Opened, company: Company, cloud: Cloud
+) -> None:
+    taken, right = company.meter().serial_number, SimulatedDevice(serial("SHS"))
+    makers = cloud.staff("office").get("/manufacturers").body["items"]
+    surname = unique("Otieno ")
+    posted = cloud.staff("field").post(
+        "/customer-registration-app",
+        {
+            "name": "Akinyi",
+            "surname": surname,
+            "phone": phone(),
+            "serial_number": taken,
+            "tariff_id": company.tariff(),
+            "city_id": company.village_id,
+            "manufacturer": next(one["id"] for one in makers if one["key"] == "calin"),
+        },
+    )
+    assert posted.status in (200, 201), posted
+    office = opened("office")
+    office.open("Review")
+    row = office.page.get_by_role("row", name=f"Akinyi {surname}")
+    expect(row).to_contain_text("somebody else's")
+    row.get_by_role("link").click()
+    office.at(f"Registration of Akinyi {surname}")
+    office.page.get_by_label("Register it").check()
+    office.fill("Serial number", right.serial_number)
+    office.fill("Reason", "the photo shows that it is a solar home system")
+    office.choose("Manufacturer", "OpenPAYGO (Solar home system)")
+    office.choose("Sold as", "On terms of its own")
+    office.fill("Total price", "7000")
+    office.fill("Number of instalments", "10")
+    office.fill("Secret key", "no key")
+    office.fill("Starting code", str(right.technical["starting_code"]))
+    office.press("Do it")
+    expect(office.wrong_at("Secret key")).not_to_be_empty()
+    office.fill("Secret key", str(right.technical["secret_key"]))
+    office.press("Do it")
+    office.hears("Done.")
+    stored = cloud.staff("office").get(f"/devices/{right.serial_number}").body
+    assert (stored["kind"], stored["plan"]["total"]) == ("shs", "7000.00")
+
+
+def test_an_admin_adds_a_village_a_tariff_and_something_to_sell(
+    opened: Opened, company: Company, cloud: Cloud
+) -> None:
+    office, name = opened("admin"), unique("New ")
+    office.open("Sites")
+    office.open("Add a village")
+    office.fill("Name", name)
+    grid = cloud.staff("admin").get("/mini-grids", limit=100).body["items"][0]
+    office.choose("In which mini-grid", grid["name"])
+    office.press("Save")
+    office.at("Sites")
+    office.sees(name)
+
+    office.open("Tariffs")
+    office.open("Add a tariff")
+    office.fill("Name", name)
+    office.fill("Price per kWh", "two")
+    office.press("Save")
+    expect(office.wrong_at("Price per kWh")).not_to_be_empty()
+    office.fill("Price per kWh", "123.456")
+    office.fill("Amount", "75")
+    office.fill("Every so many days", "7")
+    office.press("Save")
+    office.at("Tariffs")
+    row = office.page.get_by_role("row", name=name)
+    expect(row).to_contain_text("KES\u00a0123.456")
+    expect(row).to_contain_text("KES\u00a075.00 every 7 days")
+    row.get_by_role("link").click()
+    office.at(f"Change {name}")
+    office.fill("Amount", "")
+    office.fill("Every so many days", "")
+    office.press("Save")
+    office.at("Tariffs")
+    expect(row).not_to_contain_text("every 7 days")
+
+    office.open("Appliances")
+    office.open("Add an appliance")
+    office.fill("Name", name)
+    office.choose("Kind", "Solar home system")
+    office.fill("Price", "9000")
+    office.page.get_by_label("instalments of so much").check()
+    office.fill("Each instalment", "700")
+    office.choose("One every", "week")
+    office.press("Save")
+    office.at("Appliances")
+
+    household, second = company.meter(), SimulatedDevice(serial("SHS"))
+    office.go(f"customers/{household.customer_id}")
+    office.open("Register a device")
+    office.at("Register a device")
+    office.choose("Manufacturer", "OpenPAYGO (Solar home system)")
+    office.fill("Serial number", second.serial_number)
+    office.choose("Sold as", f"{name}, KES\u00a09,000.00")
+    office.fill("Secret key", str(second.technical["secret_key"]))
+    office.fill("Starting code", str(second.technical["starting_code"]))
+    office.press("Register")
+    office.hears("Registered")
+    plan = cloud.account(household.customer_id)["plans"][0]
+    assert (plan["total"], plan["instalments"], plan["every"]) == ("9000.00", 12, "week")
+
+
+def test_a_slow_line_is_told(opened: Opened) -> None:
+    office, held_up = opened("office"), []
+    office.page.route("**/manufacturers*", lambda route: held_up.append(route))
+    office.page.evaluate("location.hash = '#/register'")
+    expect(office.page.get_by_role("status").filter(has_text="Waiting")).to_be_visible()
+    held_up.pop().continue_()
+    office.at("Register a device")
+    expect(office.page.locator("#waiting")).to_be_empty()
 
 
 def test_somebody_who_was_quicker_is_told_in_plain_words(
