@@ -42,12 +42,8 @@ _SCRIPTS = (
     "words.js",
 )
 
-CONTENT_TYPES: Mapping[str, str] = {
-    PAGE: _HTML,
-    "style.css": _CSS,
-    **dict.fromkeys(_SCRIPTS, _SCRIPT),
-}
-"""Every file by its name; nothing else can be read."""
+FILES: Mapping[str, str] = {"style.css": _CSS, **dict.fromkeys(_SCRIPTS, _SCRIPT)}
+"""What the page loads from beside itself, with its content type; nothing else can be read."""
 
 _POLICY = {
     "default-src": "'none'",
@@ -81,28 +77,25 @@ def office(call: Call[None]) -> Answer:
     """Show the website of the office. It asks for a log-in."""
     if call.sent_path.endswith("/"):  # the page's links would lead one level too deep
         return Answer(308, headers={**_HEADERS, "Location": "../office"})
-    return _served(PAGE, call)
+    return _served(PAGE, _HTML, call)
 
 
 @routes.route("GET", "/office/{file}", public=True, answers={200: None})
 def office_file(call: Call[None]) -> Answer:
     """Answer a file of the website."""
-    return _served(call.path["file"], call)
-
-
-def _served(name: str, call: Call[Any]) -> Answer:
-    """The file, or word that the caller has it already.
-
-    Raises:
-        NotFound: it is no file of the website.
-    """
-    if name not in CONTENT_TYPES:
+    name = call.path["file"]
+    if name not in FILES:
         raise NotFound("There is nothing at this address.")
+    return _served(name, FILES[name], call)
+
+
+def _served(name: str, content_type: str, call: Call[Any]) -> Answer:
+    """The file, or word that the caller has it already."""
     file = _read(name)
     headers = {**_HEADERS, "ETag": file.etag}
     if file.etag in call.headers.get("if-none-match", ""):
-        return Answer(304, headers=headers, content_type=CONTENT_TYPES[name])
-    return Answer(200, file.text, headers, CONTENT_TYPES[name])
+        return Answer(304, headers=headers, content_type=content_type)
+    return Answer(200, file.text, headers, content_type)
 
 
 @cache

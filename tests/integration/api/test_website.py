@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from chalicelib.api.website import CONTENT_TYPES, FOLDER, PAGE
+from chalicelib.api.website import FILES, FOLDER, PAGE
 from tests.integration.api.conftest import Reply, Standing
 
 SIZE_MAX = 100 * 1024
@@ -49,14 +49,20 @@ def test_the_whole_website_is_smaller_than_100_kilobytes() -> None:
 
 
 def test_every_file_of_the_folder_is_served_and_no_other() -> None:
-    assert {path.name for path in FOLDER.iterdir()} == set(CONTENT_TYPES)
+    assert {path.name for path in FOLDER.iterdir()} == {PAGE, *FILES}
 
 
-@pytest.mark.parametrize("name", sorted(CONTENT_TYPES))
+@pytest.mark.parametrize("name", sorted(FILES))
 def test_a_file_comes_to_anybody_as_it_is_with_its_type(standing: Standing, name: str) -> None:
     answer = get(standing, f"/office/{name}")
     assert (answer.status, answer.text) == (200, (FOLDER / name).read_text(encoding="utf-8"))
-    assert answer.headers["content-type"] == CONTENT_TYPES[name]
+    assert answer.headers["content-type"] == FILES[name]
+
+
+def test_the_page_itself_is_the_office(standing: Standing) -> None:
+    answer = get(standing, "/office")
+    assert (answer.status, answer.text) == (200, (FOLDER / PAGE).read_text(encoding="utf-8"))
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
 
 
 @pytest.mark.parametrize("path", ["/office", "/office/app.js", "/office/style.css"])
@@ -79,8 +85,7 @@ def test_the_page_loads_the_files_from_beside_itself_and_has_nothing_inline(
         for link in links.loaded
         if not link.startswith(("data:", "#"))
     }
-    served = {f"https://pay.example/any/prefix/office/{name}" for name in CONTENT_TYPES}
-    assert addresses == served - {f"https://pay.example/any/prefix/office/{PAGE}"}
+    assert addresses == {f"https://pay.example/any/prefix/office/{name}" for name in FILES}
 
 
 def test_what_a_browser_has_already_is_not_sent_again(standing: Standing) -> None:
@@ -95,7 +100,17 @@ def test_what_a_browser_has_already_is_not_sent_again(standing: Standing) -> Non
 
 @pytest.mark.parametrize(
     "name",
-    ["", "..", "%2e%2e", "..%2Fapi%2Fwebsite.py", "%2Fetc%2Fpasswd", "website.py", "APP.JS", "%00"],
+    [
+        "",
+        PAGE,
+        "..",
+        "%2e%2e",
+        "..%2Fapi%2Fwebsite.py",
+        "%2Fetc%2Fpasswd",
+        "website.py",
+        "APP.JS",
+        "%00",
+    ],
 )
 def test_nothing_else_can_be_read(standing: Standing, name: str) -> None:
     answer = get(standing, f"/office/{name}")
