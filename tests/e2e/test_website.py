@@ -299,25 +299,29 @@ def test_money_for_a_mistyped_serial_number_is_given_to_the_right_device(
     assert done["customer_id"] == household.customer_id
 
 
+def post_from_the_field(company: Company, manufacturer: str, serial_number: str) -> str:
+    """What the registration app posts; answers the surname of Akinyi, whose it is."""
+    field, surname = company.cloud.staff("field"), unique("Otieno ")
+    makers = field.get("/manufacturers").body["items"]
+    form = {
+        "name": "Akinyi",
+        "surname": surname,
+        "phone": phone(),
+        "serial_number": serial_number,
+        "tariff_id": company.tariff(),
+        "city_id": company.village_id,
+        "manufacturer": next(one["id"] for one in makers if one["key"] == manufacturer),
+    }
+    answer = field.post("/customer-registration-app", form)
+    assert answer.status in (200, 201), answer
+    return surname
+
+
 def test_what_the_field_could_not_finish_is_finished_by_the_office(
     opened: Opened, company: Company, cloud: Cloud
 ) -> None:
     taken, right = company.meter().serial_number, SimulatedDevice(serial("SHS"))
-    makers = cloud.staff("office").get("/manufacturers").body["items"]
-    surname = unique("Otieno ")
-    posted = cloud.staff("field").post(
-        "/customer-registration-app",
-        {
-            "name": "Akinyi",
-            "surname": surname,
-            "phone": phone(),
-            "serial_number": taken,
-            "tariff_id": company.tariff(),
-            "city_id": company.village_id,
-            "manufacturer": next(one["id"] for one in makers if one["key"] == "calin"),
-        },
-    )
-    assert posted.status in (200, 201), posted
+    surname = post_from_the_field(company, "calin", taken)
     office = opened("office")
     office.open("Review")
     row = office.page.get_by_role("row", name=f"Akinyi {surname}")
@@ -340,6 +344,35 @@ def test_what_the_field_could_not_finish_is_finished_by_the_office(
     office.hears("Done.")
     stored = cloud.staff("office").get(f"/devices/{right.serial_number}").body
     assert (stored["kind"], stored["plan"]["total"]) == ("shs", "7000.00")
+
+
+def test_a_device_that_came_without_plan_and_key_is_completed(
+    opened: Opened, company: Company, cloud: Cloud
+) -> None:
+    device = SimulatedDevice(serial("8"))
+    post_from_the_field(company, "openpaygo", device.serial_number)
+    office = opened("office")
+    office.go(f"devices/{device.serial_number}")
+    office.sees("It has no plan.")
+    office.open("Sell it")
+    office.fill("Total price", "7000")
+    office.fill("Number of instalments", "10")
+    office.choose("One every", "week")
+    office.press("Sell")
+    office.hears("Sold.")
+    office.open("Enter its key")
+    office.fill("Secret key", str(device.technical["secret_key"]))
+    office.fill("Starting code", str(device.technical["starting_code"]))
+    office.press("Save")
+    office.hears("Saved.")
+    office.open("Review")
+    office.page.get_by_role("row", name=device.serial_number).get_by_role("link").click()
+    office.page.get_by_label("It is complete").check()
+    office.fill("Reason", "sold, and its key is there")
+    office.press("Do it")
+    office.hears("Done.")
+    expect(office.page.get_by_role("row", name=device.serial_number)).to_have_count(0)
+    assert company.pay(device.serial_number, "700")["tokens"][0]["units"] == "7"
 
 
 def test_an_admin_adds_a_village_a_tariff_and_something_to_sell(
