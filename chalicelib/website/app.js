@@ -5,7 +5,7 @@ import { appliancesView, applianceView, tariffsView, tariffView } from "./catalo
 import { changeView, customerView, findView, sellView } from "./customers.js"
 import { deviceView, sellDeviceView, technicalView } from "./devices.js"
 import { logInView } from "./log-in.js"
-import { link, make, note, remember } from "./page.js"
+import { goTo, link, make, note, remember, tellNews } from "./page.js"
 import { heldView, paymentView } from "./payments.js"
 import { registerView } from "./register.js"
 import { reviewView, reviewsView } from "./reviews.js"
@@ -103,6 +103,7 @@ function present({ title, content: parts }) {
   const heading = make("h1", { tabindex: "-1" }, title)
   document.title = `${title} – Mwanga office`
   content.replaceChildren(heading, ...parts.filter(Boolean))
+  tellNews()
   scrollTo(0, 0)
   heading.focus({ preventScroll: true })
 }
@@ -143,10 +144,8 @@ function goOn() {
   const mine = kept
   kept = null
   chrome()
-  if (mine?.whose !== email()) {
-    if (mine || location.hash.length < 3) location.hash = HOME
-    return show()
-  }
+  if (!mine) return show()
+  if (mine.whose !== email()) return goTo(HOME)
   document.title = mine.title
   content.replaceChildren(...mine.nodes)
   content.querySelector("h1").focus()

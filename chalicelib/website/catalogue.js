@@ -2,7 +2,7 @@
 
 import { all, at, get, may, post, put } from "./api.js"
 import { amount, choice, form, group, radios, text } from "./form.js"
-import { action, link, make, money, note, say, table, time, to } from "./page.js"
+import { action, goTo, link, make, money, note, table, time, to } from "./page.js"
 import { kindOf } from "./words.js"
 
 // --- tariffs -------------------------------------------------------------------------------------
@@ -37,10 +37,7 @@ export async function tariffView(id) {
           label: "Tariff",
           button: "Save",
           send: (body, key) => (isNew ? post("tariffs", body, key) : put(at`tariffs/${id}`, body, key)),
-          done: () => {
-            location.hash = "#/tariffs"
-            say("Saved.")
-          },
+          done: () => goTo("#/tariffs", "Saved."),
         },
         text("name", "Name", { value: tariff.name, autocapitalize: "sentences" }),
         amount("price_per_kwh", "Price per kWh", { value: tariff.price_per_kwh }),
@@ -96,10 +93,7 @@ export async function applianceView() {
             "default_plan.instalment_amount": by("size"),
           },
           send: (body, key) => post("appliances", body, key),
-          done: () => {
-            location.hash = "#/appliances"
-            say("Saved.")
-          },
+          done: () => goTo("#/appliances", "Saved."),
         },
         text("name", "Name", { autocapitalize: "sentences" }),
         choice("kind", "Kind", ["appliance", "shs", "e_bike"].map((kind) => [kind, kindOf(kind)])),

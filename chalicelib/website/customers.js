@@ -2,7 +2,7 @@
 
 import { all, at, get, getIfThere, may, post, put } from "./api.js"
 import { amount, choice, form, group, terms, termsShown, text } from "./form.js"
-import { action, badge, day, dayFromToday, facts, link, make, money, note, nothing, parts, remember, say, section, table, time, to } from "./page.js"
+import { action, badge, day, dayFromToday, facts, goTo, link, make, money, note, nothing, parts, remember, section, table, time, to } from "./page.js"
 import { paymentsTable } from "./payments.js"
 import { villageField, villageNames } from "./sites.js"
 import { colourOf, kindOf, reasonOf, stateOf } from "./words.js"
@@ -18,11 +18,7 @@ export async function findView(query) {
       label: "Find a customer",
       button: "Find",
       send: async (_, __, typed) => typed.wanted.trim(),
-      done: (said) => {
-        const address = "#/find?" + new URLSearchParams({ q: said })
-        if (address === location.hash) dispatchEvent(new Event("hashchange"))
-        else location.hash = address
-      },
+      done: (said) => goTo("#/find?" + new URLSearchParams({ q: said })),
     },
     text("wanted", "Phone, name, serial number or customer number", { type: "search", value: wanted }),
   )
@@ -184,10 +180,7 @@ export async function changeView(id) {
           label: "Customer",
           button: "Save",
           send: (body, key) => put(at`customers/${id}`, body, key),
-          done: () => {
-            location.hash = to`customers/${id}`
-            say("Saved.")
-          },
+          done: () => goTo(to`customers/${id}`, "Saved."),
         },
         await personFields("", person),
       ),
@@ -218,10 +211,7 @@ export async function sellView(id) {
             if (name === "-what") fillTerms(element, sold.find((one) => String(one.id) === element.elements[name].value), account.at)
           },
           send: (body, key, typed) => post(at`customers/${id}/plans`, named(typed) ? body : { ...body, appliance_id: Number(typed["-what"]) }, key),
-          done: (plan) => {
-            location.hash = to`customers/${id}`
-            say(`Sold: ${plan.name}, ${money(plan.total)}.`)
-          },
+          done: (plan) => goTo(to`customers/${id}`, `Sold: ${plan.name}, ${money(plan.total)}.`),
         },
         choice("-what", "What is sold", [...sold.map((one) => [one.id, `${one.name}, ${money(one.price)}`]), ["other", "Something else"]]),
         text("name", "Its name"),

@@ -3,7 +3,7 @@
 import { at, get, may, post, put } from "./api.js"
 import { notPaid, plansTable } from "./customers.js"
 import { check, form, group, terms, termsShown, text } from "./form.js"
-import { action, badge, day, dayFromToday, facts, link, make, money, note, parts, say, section, table, time, to } from "./page.js"
+import { action, badge, day, dayFromToday, facts, goTo, link, make, money, note, parts, section, table, time, to } from "./page.js"
 import { paymentsTable } from "./payments.js"
 import { villageNames } from "./sites.js"
 import { colourOf, kindOf, stateOf } from "./words.js"
@@ -67,10 +67,7 @@ export const sellDeviceView = (serial) => ({
         button: "Sell",
         shown: termsShown(""),
         send: (body, key) => post(at`devices/${serial}/plan`, body, key),
-        done: () => {
-          location.hash = to`devices/${serial}`
-          say("Sold.")
-        },
+        done: () => goTo(to`devices/${serial}`, "Sold."),
       },
       group("How it is paid", terms("", { first_due: dayFromToday(30) })),
     ),
@@ -99,10 +96,7 @@ export const technicalView = (serial) => ({
         label: "Key",
         button: "Save",
         send: (body, key) => put(at`devices/${serial}/technical`, body, key),
-        done: () => {
-          location.hash = to`devices/${serial}`
-          say("Saved.")
-        },
+        done: () => goTo(to`devices/${serial}`, "Saved."),
       },
       keyFields(),
     ),

@@ -1,7 +1,7 @@
 // Forms: what is typed becomes the body of one request, and what is wrong with it appears beside
 // its field. Names of fields are the API's dotted paths: "device.plan.total".
 
-import { make, say } from "./page.js"
+import { make } from "./page.js"
 import { problemText } from "./words.js"
 
 // --- fields --------------------------------------------------------------------------------------
@@ -215,6 +215,5 @@ function tell(element, wrong, errors = [], otherwise = "") {
     wrong.replaceChildren(...(others.length ? others : [otherwise]).map((text) => make("p", {}, text)))
     wrong.hidden = false
   }
-  if (first) say("Something has to be put right: see beside the fields.")
   ;(first ?? wrong).focus()
 }

@@ -86,12 +86,24 @@ export function parts(first, read, show) {
   return box
 }
 
-/** Tell those who do not see the page what has just happened, and everybody for a while. */
-export function say(text) {
+// --- going from view to view ---------------------------------------------------------------------
+
+let news = ""
+
+/** Go to a view, where it is told what was done. One that is open already is made anew. */
+export function goTo(address, done = "") {
+  news = done
+  if (address === location.hash) dispatchEvent(new Event("hashchange"))
+  else location.hash = address
+}
+
+/** Tell what was done: to those who do not see the page, and for a while to everybody. */
+export function tellNews() {
   const said = document.getElementById("said")
-  said.textContent = text
-  clearTimeout(say.timer)
-  say.timer = setTimeout(() => (said.textContent = ""), 8_000)
+  said.textContent = news
+  news = ""
+  clearTimeout(tellNews.timer)
+  tellNews.timer = setTimeout(() => (said.textContent = ""), 8_000)
 }
 
 // --- money, days, times --------------------------------------------------------------------------

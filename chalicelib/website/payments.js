@@ -2,7 +2,7 @@
 
 import { at, get, may, post } from "./api.js"
 import { amount, check, choice, form, radios, reason, text } from "./form.js"
-import { badge, facts, link, make, money, note, parts, say, section, table, time, to, token } from "./page.js"
+import { badge, facts, goTo, link, make, money, note, parts, section, table, time, to, token } from "./page.js"
 import { colourOf, kindOf, reasonOf, statusOf, WAYS, waysOut } from "./words.js"
 
 const status = (payment) => badge(statusOf(payment.status), colourOf(payment.status))
@@ -68,7 +68,7 @@ export async function paymentView(id) {
         ["Channel", payment.channel],
         ["Reference", payment.reference],
       ),
-      going && make("p", {}, make("button", { type: "button", class: "quiet", onclick: () => dispatchEvent(new Event("hashchange")) }, "See whether it has gone on")),
+      going && make("p", {}, make("button", { type: "button", class: "quiet", onclick: () => goTo(location.hash) }, "See whether it has gone on")),
       open && may("operations") && section("What is to be done", way(payment)),
       section("Where the money went", table("Lines", [
         ["What", (line) => lineText(line, {})],
@@ -125,10 +125,7 @@ function way(payment) {
           ? post(at`payments/${id}` + "/" + way, body, key)
           : post(at`payments/${id}/resolve`, { ...body, outcome: way }, key)
       },
-      done: (after) => {
-        dispatchEvent(new Event("hashchange"))
-        say(`Done. The payment is now: ${statusOf(after.status)}.`)
-      },
+      done: (after) => goTo(location.hash, `Done. The payment is now: ${statusOf(after.status)}.`),
     },
     radios("-way", "Choose one", ways.map((name) => [name, ...WAYS[name]])),
     doubt && check("not_issued", "I have looked: nothing was issued", "Without this the manufacturer is asked again only if it can tell. A second token is real energy."),

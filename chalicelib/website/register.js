@@ -4,7 +4,7 @@ import { all, at, get, post } from "./api.js"
 import { personFields } from "./customers.js"
 import { hasKey, keyFields } from "./devices.js"
 import { choice, date, form, group, terms, termsShown, text } from "./form.js"
-import { dayFromToday, link, make, money, note, say, to } from "./page.js"
+import { dayFromToday, goTo, link, make, money, note, to } from "./page.js"
 import { kindOf } from "./words.js"
 
 const OWN_TERMS = "own"
@@ -69,10 +69,7 @@ export async function registerView(query) {
               customer: id ? { customer_id: id } : body.customer,
               device: { ...body.device, ...sale.appliance(typed) },
             }, key),
-          done: ({ customer, device }) => {
-            location.hash = to`customers/${customer.id}`
-            say(`Registered: ${device.serial_number}.`)
-          },
+          done: ({ customer, device }) => goTo(to`customers/${customer.id}`, `Registered: ${device.serial_number}.`),
         },
         !id && group("Customer", person),
         group(

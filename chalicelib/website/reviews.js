@@ -2,7 +2,7 @@
 
 import { all, at, get, may, post } from "./api.js"
 import { choice, form, group, radios, reason, text } from "./form.js"
-import { facts, link, make, note, parts, say, table, time, to } from "./page.js"
+import { facts, goTo, link, make, note, parts, table, time, to } from "./page.js"
 import { makerField, saleFields } from "./register.js"
 import { villageField } from "./sites.js"
 import { reasonOf } from "./words.js"
@@ -57,10 +57,7 @@ const decision = (id, outcomes, { shown, more = () => ({}) } = {}, ...fields) =>
         const corrections = { ...body.corrections, ...more(typed) }
         return post(at`registrations/${id}/resolve`, { ...body, corrections }, key).catch(besideItsField)
       },
-      done: () => {
-        location.hash = "#/reviews"
-        say("Done.")
-      },
+      done: () => goTo("#/reviews", "Done."),
     },
     radios("outcome", "Choose one", outcomes),
     fields,

@@ -2,7 +2,7 @@
 
 import { all, at, may, post, put } from "./api.js"
 import { choice, form, text } from "./form.js"
-import { action, link, make, say, section, table, to } from "./page.js"
+import { action, goTo, link, make, section, table, to } from "./page.js"
 
 /** Each kind of site: its path, what one and many are called, and what it lies in. */
 const KINDS = {
@@ -58,10 +58,7 @@ export async function siteView(kind, id) {
           label: one,
           button: "Save",
           send: (body, key) => (isNew ? post(kind, body, key) : put(at`${kind}/${id}`, body, key)),
-          done: () => {
-            location.hash = "#/sites"
-            say("Saved.")
-          },
+          done: () => goTo("#/sites", "Saved."),
         },
         text("name", "Name", { value: site.name, autocapitalize: "words" }),
         within && choice(field, `In which ${KINDS[within].one}`, around.map(({ id, name }) => [id, name]), { of: "whole", value: site[field] }),

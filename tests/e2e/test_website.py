@@ -206,9 +206,11 @@ def test_a_customer_is_found_by_phone_by_name_and_by_serial_number(
     office.at("Nothing found for “nobody of that name”")
 
 
+@pytest.mark.parametrize("lost", [True, False])
 def test_who_presses_twice_and_repeats_what_had_no_answer_has_sold_once(
-    opened: Opened, company: Company, cloud: Cloud
+    opened: Opened, company: Company, cloud: Cloud, lost: bool
 ) -> None:
+    """The answer is lost on the line, or says that nobody knows whether it was done."""
     office, household = opened("office"), company.meter()
     name = unique("TV ")
     body = {
@@ -224,10 +226,12 @@ def test_who_presses_twice_and_repeats_what_had_no_answer_has_sold_once(
         keys.append(route.request.headers["idempotency-key"])
         answer = route.fetch()
         assert answer.status == (201 if len(keys) == 1 else 200)
-        if len(keys) == 1:
+        if len(keys) > 1:
+            route.fulfill(response=answer)
+        elif lost:
             route.abort("connectionreset")
         else:
-            route.fulfill(response=answer)
+            route.fulfill(status=503, json={"code": "try_again", "errors": []})
 
     office.page.route("**/plans", lose_the_first_answer)
     office.go(f"customers/{household.customer_id}/sell")
@@ -461,6 +465,26 @@ def test_somebody_who_was_quicker_is_told_in_plain_words(
     office.fill("Reason", "slow")
     office.press("Do it")
     expect(office.page.get_by_role("alert")).to_contain_text("not held any more")
+
+
+def test_amounts_and_tokens_are_written_as_people_read_them(opened: Opened) -> None:
+    shown = opened().page.evaluate(
+        """async () => {
+            const { money, token } = await import(new URL("office/page.js", location.href))
+            return [
+                ...["1234567.50", "-115.00", "0.123456", "1000"].map((text) => money(text, "KES")),
+                ...["508603415", "12345678901234567890"].map((value) => token(value).textContent),
+            ]
+        }"""
+    )
+    assert shown == [
+        "KES\u00a01,234,567.50",
+        "−KES\u00a0115.00",
+        "KES\u00a00.123456",
+        "KES\u00a01,000",
+        "508 603 415",
+        "1234 5678 9012 3456 7890",
+    ]
 
 
 # --- what must not happen, on any view ----------------------------------------------------------
