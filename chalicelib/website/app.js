@@ -2,7 +2,7 @@
 
 import { email, get, loggedIn, logOut, may, onEnd } from "./api.js"
 import { appliancesView, applianceView, tariffsView, tariffView } from "./catalogue.js"
-import { changeView, customerView, findView, sellView } from "./customers.js"
+import { changeView, creditView, customerView, findView, sellView } from "./customers.js"
 import { deviceView, sellDeviceView, technicalView } from "./devices.js"
 import { logInView } from "./log-in.js"
 import { goTo, link, make, note, remember, tellNews } from "./page.js"
@@ -18,6 +18,8 @@ const VIEWS = [
   ["customers/*", customerView],
   ["customers/*/sell", sellView, "office"],
   ["customers/*/change", changeView, "office"],
+  ["customers/*/credit", creditView, "operations"],
+  ["customers/new", () => changeView("new"), "office"],
   ["devices/*", deviceView],
   ["devices/*/sell", sellDeviceView, "office"],
   ["devices/*/technical", technicalView, "office"],

@@ -1,7 +1,7 @@
 // Customers: find them, see what they owe and have, change who they are, sell to them.
 
 import { all, at, get, getIfThere, may, post, put } from "./api.js"
-import { amount, choice, form, group, terms, termsShown, text } from "./form.js"
+import { amount, choice, form, group, reason, terms, termsShown, text } from "./form.js"
 import { action, badge, day, dayFromToday, facts, goTo, link, make, money, note, nothing, parts, remember, section, table, time, to } from "./page.js"
 import { paymentsTable } from "./payments.js"
 import { villageField, villageNames } from "./sites.js"
@@ -23,12 +23,13 @@ export async function findView(query) {
     text("wanted", "Phone, name, serial number or customer number", { type: "search", value: wanted }),
   )
   search.classList.add("search")
-  if (!wanted) return { title: "Find a customer", content: [search] }
+  const add = may("office") && make("p", { class: "actions" }, action("#/customers/new", "Add a customer without a device"))
+  if (!wanted) return { title: "Find a customer", content: [search, add] }
   const { device, people } = await found(wanted)
   const count = people.items.length + (device ? 1 : 0)
   return {
     title: `${count ? `${count}${people.next ? " or more" : ""}` : "Nothing"} found for “${wanted}”`,
-    content: [search, device && deviceFound(device), peopleFound(people)],
+    content: [search, device && deviceFound(device), peopleFound(people), add],
   }
 }
 
@@ -110,6 +111,7 @@ export async function customerView(id) {
         may("office") && action(to`customers/${id}/sell`, "Sell an appliance"),
         may("office", "field") && action("#/register?" + new URLSearchParams({ customer: id }), "Register a device"),
         may("office") && action(to`customers/${id}/change`, "Change details"),
+        may("operations") && !nothing(account.credit) && action(to`customers/${id}/credit`, "Pay out credit"),
       ),
       !!account.debts.length && section("Overdue, in the order of clearing", debts(account)),
       section("Plans", plansTable(account.plans)),
@@ -171,18 +173,42 @@ export async function personFields(path = "", person = {}) {
 }
 
 export async function changeView(id) {
-  const person = await get(at`customers/${id}`)
+  const isNew = id === "new"
+  const person = isNew ? {} : await get(at`customers/${id}`)
   return {
-    title: `Change ${fullName(person)}`,
+    title: isNew ? "Add a customer" : `Change ${fullName(person)}`,
     content: [
       form(
         {
           label: "Customer",
           button: "Save",
-          send: (body, key) => put(at`customers/${id}`, body, key),
-          done: () => goTo(to`customers/${id}`, "Saved."),
+          send: (body, key) => (isNew ? post("customers", body, key) : put(at`customers/${id}`, body, key)),
+          done: ({ id }) => goTo(to`customers/${id}`, "Saved."),
         },
         await personFields("", person),
+      ),
+    ],
+  }
+}
+
+// --- paying credit out ---------------------------------------------------------------------------
+
+export async function creditView(id) {
+  const [person, account] = await Promise.all([get(at`customers/${id}`), get(at`customers/${id}/account`)])
+  remember(account.currency)
+  return {
+    title: `Pay out credit of ${fullName(person)}`,
+    content: [
+      note(`${money(account.credit)} is there. Hand the money over once this is done, not before.`),
+      form(
+        {
+          label: "Credit",
+          button: "Take it off the account",
+          send: (body, key) => post(at`customers/${id}/credit/refunds`, body, key),
+          done: ({ amount }) => goTo(to`customers/${id}`, `Taken off the account: ${money(amount)}. Hand it over now.`),
+        },
+        amount("amount", "Amount", { value: account.credit }),
+        reason(),
       ),
     ],
   }

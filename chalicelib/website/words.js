@@ -118,7 +118,7 @@ const PROBLEMS = {
   reference_conflict: "This was sent before with other details. See whether it has arrived before you send it once more.",
   device_has_open_plan: "The device has a plan that is not paid off yet.",
   not_held: "This payment is not held any more. Somebody may have been quicker: open it again.",
-  not_refundable: "It cannot go back: it was used, or this channel has no way back.",
+  not_refundable: "It cannot go back: it was used, there is not as much, or this channel has no way back.",
   full_refund_only: "This channel gives back all or nothing. Make it credit instead.",
   version_conflict: "Somebody changed this at the same moment. Look again, then repeat it.",
   not_in_review: "Nothing is left to do here. Somebody may have been quicker.",

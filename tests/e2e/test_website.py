@@ -396,6 +396,39 @@ def test_a_device_that_came_without_plan_and_key_is_completed(
     assert company.pay(device.serial_number, "700")["tokens"][0]["units"] == "7"
 
 
+def test_somebody_without_a_device_is_added_and_credit_is_paid_out(
+    opened: Opened, company: Company, cloud: Cloud
+) -> None:
+    office, surname = opened("office"), unique("Karimi ")
+    village = cloud.staff("office").get("/villages", limit=100).body["items"][0]["name"]
+    office.open("Add a customer without a device")
+    office.at("Add a customer")
+    office.fill("First name", "Wairimu")
+    office.fill("Surname", surname)
+    office.fill("Phone", "12")
+    office.choose("Village", village)
+    office.press("Save")
+    expect(office.wrong_at("Phone")).not_to_be_empty()
+    office.fill("Phone", phone())
+    office.press("Save")
+    office.at(f"Wairimu {surname}")
+
+    customer_id = office.page.url.rsplit("/", 1)[1]
+    company.credit(customer_id, "115")
+    operations = opened("operations")
+    operations.go(f"customers/{customer_id}", f"Wairimu {surname}")
+    operations.open("Pay out credit")
+    expect(operations.field("Amount")).to_have_value("115.00")
+    operations.fill("Amount", "116")
+    operations.fill("Reason", "moved away")
+    operations.press("Take it off the account")
+    expect(operations.page.get_by_role("alert")).to_contain_text("there is not as much")
+    operations.fill("Amount", "115")
+    operations.press("Take it off the account")
+    operations.hears("Hand it over now.")
+    assert cloud.account(customer_id)["credit"] == "0.00"
+
+
 def test_an_admin_adds_a_village_a_tariff_and_something_to_sell(
     opened: Opened, company: Company, cloud: Cloud
 ) -> None:
