@@ -619,6 +619,7 @@ class Wiring:
             customers=self.customers,
             appliances=self.appliances,
             registry=self.registry,
+            catalogue=self.catalogue,
             manufacturers=self.manufacturers,
             unlock=self.unlock,
             clock=self.clock,

@@ -57,7 +57,7 @@ def register(call: Call[RegistrationBody]) -> Answer:
         _new_device(body.device, call),
         body.registered_on,
         actor=call.actor,
-        in_the_field=call.in_the_field,
+        meters_too=call.in_the_field,
     )
     shape = RegistrationShape(
         customer=customer(registered.customer), device=call.shapes.device(registered.device)

@@ -17,6 +17,7 @@ from chalicelib.domain.allocation import Line, OwnArrears
 from chalicelib.domain.payment import Event, Payment, Refund, Status, Token, Vend
 from chalicelib.domain.plan import Every, Plan, PlanKind, PlanState
 from chalicelib.domain.tariff import Rate, Tariff
+from chalicelib.services.names import folded
 from chalicelib.services.ports import (
     Appliance,
     ApplianceKind,
@@ -314,11 +315,6 @@ class CustomerRow(Table):
         """The row for a customer, with what it is found by."""
         name_folded = folded(f"{value.name} {value.surname}")
         return super().of(value, name_folded=name_folded, name_initial=name_folded[:1], **more)
-
-
-def folded(name: str) -> str:
-    """A name as it is compared: without case, without double or outer spaces."""
-    return " ".join(name.split()).casefold()
 
 
 class ByCustomer(Index):

@@ -10,8 +10,10 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from chalicelib.domain.errors import MwangaError
+from chalicelib.services.ports import RowError
 
 COLUMNS = (
     "record",
@@ -96,15 +98,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class RowError:
-    """One thing that is wrong, for people: in which row and column, and what."""
-
-    line: int
-    column: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class Portfolio:
     """The rows of a file, and what is wrong with it so far."""
 
@@ -185,14 +178,17 @@ def _records(text: str) -> Iterator[list[str]]:
 
 
 def _cells(header: Sequence[str], record: Sequence[str]) -> Mapping[str, str]:
-    """The cells by column; what stands beyond the header is under the name of no column."""
-    cells = {name: unguarded(cell.strip()) for name, cell in zip(header, record, strict=False)}
+    """The cells by column; what stands below no heading is under the name of no column."""
+    cells: dict[str, str] = {}
+    for name, cell in zip_longest(header, record[: len(header)], fillvalue=""):
+        if name or cell.strip():
+            cells[name] = unguarded(cell.strip())
     beyond = "".join(record[len(header) :]).strip()
     return {**cells, "": beyond} if beyond else cells
 
 
 def _header_errors(header: Sequence[str]) -> Iterator[RowError]:
-    for name in sorted(set(header)):
+    for name in sorted({*header} - {""}):
         if header.count(name) > 1:
             yield RowError(1, name[:60], "is there more than once")
         elif name not in COLUMNS:
@@ -203,6 +199,6 @@ def _too_long(rows: Iterable[Row]) -> Iterator[RowError]:
     for row in rows:
         for name, cell in row.cells.items():
             if name == "":
-                yield RowError(row.line, "", "has more cells than the header")
+                yield RowError(row.line, "", "has a cell below no heading")
             elif len(cell) > CELL_LENGTH_MAX:
                 yield RowError(row.line, name[:60], f"has more than {CELL_LENGTH_MAX} characters")
