@@ -113,8 +113,13 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     if route.body is not None:
         content = {JSON: {"schema": _schema(route.body, schemas)}}
         operation["requestBody"] = {"required": True, "content": content}
+    elif route.takes:
+        operation["requestBody"] = {"required": True, "content": {kind: {} for kind in route.takes}}
     operation["responses"] = {
-        **{str(status): _answer(status, shape, schemas) for status, shape in route.answers.items()},
+        **{
+            str(status): _answer(status, shape, route.gives, schemas)
+            for status, shape in route.answers.items()
+        },
         "default": {"$ref": "#/components/responses/Problem"},
     }
     return operation
@@ -151,10 +156,10 @@ def _named(name: str) -> dict[str, Any]:
     return _QUERY.get(name, {"type": "integer" if name in _NUMBERS else "string"})
 
 
-def _answer(status: int, shape: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+def _answer(status: int, shape: Any, gives: str, schemas: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     if shape is not None:
-        answer["content"] = {JSON: {"schema": _schema(shape, schemas)}}
+        answer["content"] = {gives: {"schema": _schema(shape, schemas)}}
     return answer
 
 
@@ -162,7 +167,7 @@ def _schema(shape: Any, schemas: dict[str, Any]) -> dict[str, Any]:
     """The schema of a model or shape; what it is made of goes to ``schemas``, each once."""
     schema = TypeAdapter(shape).json_schema(ref_template=SCHEMAS)
     schemas.update(schema.pop("$defs", {}))
-    if get_origin(shape) is not None:  # a list of something, or a free object: it has no name
+    if shape is str or get_origin(shape) is not None:  # a text, a list of something: without name
         return schema
     schemas[shape.__name__] = schema
     return {"$ref": SCHEMAS.format(model=shape.__name__)}

@@ -67,6 +67,11 @@ class Call(Generic[Body]):
         return self.session is not None and Role.FIELD in self.session.roles
 
     @property
+    def is_admin(self) -> bool:
+        """Whether the caller is an admin."""
+        return self.session is not None and Role.ADMIN in self.session.roles
+
+    @property
     def bearer_token(self) -> str:
         """The token of the session, as it was sent; empty where there is none."""
         kind, _, token = self.headers.get("authorization", "").partition(" ")
@@ -170,7 +175,9 @@ class Route:
     ``roles`` are who may call it besides an admin, who may call everything; ``public`` routes
     anybody may call, ``signed`` ones check their callers themselves. One of the three is set.
     ``idempotent`` routes take an ``Idempotency-Key``, and ``key_optional`` ones do without it too.
-    ``answers`` maps each status to the shape of its body, for the description of the API.
+    ``answers`` maps each status to the shape of its body, for the description of the API, and
+    ``gives`` is the content type of that body. ``takes`` are the content types of a file that is
+    sent as it is, in the place of a ``body``: the handler reads it.
     ``problem`` reshapes problems for callers that expect more than ours.
     """
 
@@ -185,6 +192,8 @@ class Route:
     query: Sequence[str] = ()
     idempotent: bool = False
     key_optional: bool = False
+    takes: Sequence[str] = ()
+    gives: str = "application/json"
     problem: Callable[[Problem], Mapping[str, Any]] = dict
 
     def __post_init__(self) -> None:

@@ -140,7 +140,7 @@ class KeepDevices:
         account = self._accounts.get(device.customer_id) if device.customer_id else None
         record = account.device(device.serial_number) if account else None
         if account is None or record is None:
-            return DeviceView(device, paid_until=_belongings_by_itself(device).paid_until)
+            return DeviceView(device, paid_until=belongings_by_itself(device).paid_until)
         plan = self._last_plan(account, record)
         return DeviceView(device, plan, record.paid_until, record.unlocked)
 
@@ -174,7 +174,7 @@ class KeepDevices:
             entered = count if module.manufacturer.local else None
             keep = COUNT not in technical
             if device.customer_id is None:
-                own = _belongings_by_itself(device)
+                own = belongings_by_itself(device)
                 counter = own.counter if keep and own.counter is not None else entered
                 after = with_belongings(after, replace(own, counter=counter))
                 return self._registry.update_device(after)
@@ -304,7 +304,7 @@ class KeepDevices:
 
     def _take_up(self, device: Device, customer_id: str, act: Act) -> Device:
         """From nobody to an owner."""
-        taking = self._taking(device, customer_id, _belongings_by_itself(device), act)
+        taking = self._taking(device, customer_id, belongings_by_itself(device), act)
         after = _without_belongings(replace(device, customer_id=customer_id))
         self._accounts.change(taking.account, taking.entry, device=after)
         return after
@@ -391,7 +391,7 @@ class KeepDevices:
         self._journal.event(what, serial_number=device.serial_number, actor=actor)
 
 
-def _belongings_by_itself(device: Device) -> Belongings:
+def belongings_by_itself(device: Device) -> Belongings:
     """What belongs to a device that nobody owns, as it stands with itself."""
     paid_until = device.technical.get(PAID_UNTIL)
     return Belongings(
