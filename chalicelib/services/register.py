@@ -187,7 +187,9 @@ class Register:
             return Registered(customer, self._show_device(made.device))
         raise TryAgain("the same things are being registered by another request")
 
-    def stock(self, new: NewDevice, registered_on: date | None, *, actor: str) -> DeviceView:
+    def stock(
+        self, new: NewDevice, opening: Opening, registered_on: date | None, *, actor: str
+    ) -> DeviceView:
         """Register a device that nobody owns (yet), with what belongs to it.
 
         Raises:
@@ -201,10 +203,8 @@ class Register:
         day, _ = self._day_and_moment(registered_on)
         device, counter = self._device(serial_number, new, module, None, day)
         self._check_goods(device, new)
-        own = Belongings(counter)
-        if new.opening is not None:
-            check_kind(new.opening, device.kind)
-            own = replace(own, paid_until=new.opening.paid_until, unlocked=new.opening.unlocked)
+        check_kind(opening, device.kind)
+        own = Belongings(counter, opening.paid_until, opening.unlocked)
         device = with_belongings(device, own)
         try:
             self._registry.create_device(device)
@@ -227,7 +227,7 @@ class Register:
                 raise FieldError("tariff_id", "only meters have a tariff")
             self._appliance(device.kind, new.appliance_id)
         elif new.tariff_id is not None or new.appliance_id is not None:
-            self._tariff(new)
+            self._tariff(new)  # it refuses an appliance
 
     def _module(self, key: str) -> Issuer | Vendor:
         try:

@@ -144,6 +144,7 @@ class _Check:
         self.things = things
         self.to_complete = 0
         self._errors = errors
+        self._told = {(error.line, error.column) for error in errors}
         self._known = known
         self._manufacturers = manufacturers
         self._makers = {m.key: m for m in manufacturers.all()}
@@ -163,8 +164,10 @@ class _Check:
         self._plan_of_device = {p.serial_number: p for p in things.plans if p.serial_number}
 
     def wrong(self, line: int, column: str, message: str) -> None:
-        """Note an error."""
-        self._errors.append(RowError(line, column, message))
+        """Note an error; of each row and column the first is told."""
+        if (line, column) not in self._told:
+            self._told.add((line, column))
+            self._errors.append(RowError(line, column, message))
 
     @contextmanager
     def _row(self, line: int, below: str = "") -> Iterator[None]:

@@ -170,7 +170,7 @@ class MoveOut:
         moving = self._exports.get(export_id)
         if moving is None or moving.state is not ExportState.RUNNING:
             return
-        reference = self._reference(moving)
+        reference = self._reference()
         try:
             while moving.state is ExportState.RUNNING and self._clock.now() < until:
                 moving = self._exports.save(self._next_file(moving, reference))
@@ -267,7 +267,7 @@ class MoveOut:
             self._journal.event("key_unreadable", serial_number=device.serial_number)
             return Technical({})
 
-    def _reference(self, moving: Export) -> Reference:
+    def _reference(self) -> Reference:
         settings = self._catalogue.settings()
         return Reference(
             sites={

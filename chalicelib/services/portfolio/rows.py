@@ -131,14 +131,15 @@ def read_portfolio(content: bytes) -> Portfolio:
 def write_portfolio(rows: Iterable[Mapping[str, str]]) -> bytes:
     """A portfolio file of these rows, as spreadsheets like it: UTF-8 with a byte order mark.
 
-    A cell that a spreadsheet would take for a formula gets an apostrophe before it.
+    A cell that a spreadsheet would take for a formula gets an apostrophe before it. A character
+    that was lost before it came to us is a question mark.
     """
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
     for row in rows:
         writer.writerow([guarded(row.get(column, "")) for column in COLUMNS])
-    return out.getvalue().encode("utf-8-sig")
+    return out.getvalue().replace("\ufffd", "?").encode("utf-8-sig")
 
 
 def guarded(cell: str) -> str:
@@ -168,6 +169,9 @@ def text_of(content: bytes) -> str:
         raise UnreadableFile(f"is not UTF-8 (see line {where}): save it as CSV (UTF-8)") from None
     if "\x00" in text:
         raise UnreadableFile("is not a text file")
+    if "\ufffd" in text:  # what another program wrote where it could not read
+        where = text.count("\n", 0, text.index("\ufffd")) + 1
+        raise UnreadableFile(f"is not UTF-8 (see line {where}): save it as CSV (UTF-8)")
     return text
 
 

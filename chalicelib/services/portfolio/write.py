@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import date
 
 from chalicelib.domain.account import Account
 from chalicelib.domain.allocation import Line, LineKind
 from chalicelib.domain.errors import AccountFull, FieldError, MwangaError
 from chalicelib.domain.moment import local_day
-from chalicelib.services.accept import ReferenceConflict, rules_of
+from chalicelib.services.accept import rules_of
 from chalicelib.services.appliances import KeepAppliances
 from chalicelib.services.customers import KeepCustomers, Person
 from chalicelib.services.entries import Act, entry_of
@@ -258,7 +259,6 @@ class WritePortfolio:
             raise NotWritten("serial_number", "was registered by somebody else meanwhile")
 
     def _new_device(self, thing: DeviceThing, plan: PlanThing | None, part: _Part) -> NewDevice:
-        as_of = local_day(part.moving.made_at, rules_of(self._catalogue.settings()).time_zone)
         tariff = part.known.tariff(thing.tariff) if thing.tariff else None
         appliance = part.known.appliance(thing.appliance) if thing.appliance else None
         return NewDevice(
@@ -270,7 +270,7 @@ class WritePortfolio:
             terms=plan.terms if plan else None,
             technical=thing.technical,
             to_complete=True,
-            opening=opening_of(thing, plan, as_of),
+            opening=opening_of(thing, plan, self._as_of(part)),
         )
 
     def _is_ours(self, customer_id: str, thing: DeviceThing, part: _Part) -> bool:
@@ -283,8 +283,6 @@ class WritePortfolio:
 
     def _write_plan(self, customer_id: str, plan: PlanThing, part: _Part) -> None:
         appliance = part.known.appliance(plan.appliance) if plan.appliance else None
-        if plan.appliance and appliance is None:
-            raise NotWritten("appliance", "there is none of that name (any more)")
         self._sell_plans.sell_appliance(
             customer_id,
             plan.terms,
@@ -304,9 +302,14 @@ class WritePortfolio:
                 with part.row(device.line):
                     self._register.stock(
                         self._new_device(device, None, part),
+                        opening_of(device, None, self._as_of(part)),
                         device.registered_on,
                         actor=part.actor,
                     )
+
+    def _as_of(self, part: _Part) -> date:
+        """The day of whose balances the file speaks: that on which it was sent."""
+        return local_day(part.moving.made_at, rules_of(self._catalogue.settings()).time_zone)
 
 
 class _Part:
@@ -364,8 +367,6 @@ class _Part:
             self._not_written(lines, error.field.rpartition(".")[2], error.detail)
         except AccountFull as error:
             self._not_written(lines, "customer", error.detail)
-        except ReferenceConflict as error:
-            self._not_written(lines, "total", error.detail)
         else:
             self.written += len(lines)
 
