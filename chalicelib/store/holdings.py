@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from chalicelib.domain.account import Account
 from chalicelib.services.names import folded
 from chalicelib.services.ports import Device, Page
 from chalicelib.store.connection import Table
-from chalicelib.store.cursors import decoded, encoded
+from chalicelib.store.cursors import Listing
 from chalicelib.store.customers import identity_of_person
-from chalicelib.store.dynamodb import BATCH_MAX, find_all, reading
-from chalicelib.store.models import AccountRow, DeviceRow, GuardRow
+from chalicelib.store.dynamodb import BATCH_MAX, find_all
+from chalicelib.store.models import IN_STOCK, AccountRow, DeviceRow, GuardRow
 from chalicelib.store.names import name_guard
 
-_UNOWNED = "devices/unowned"
+_IN_STOCK = Listing(
+    "devices/stock", DeviceRow.by_stock.query, DeviceRow.stock, (DeviceRow.serial_number,)
+)
 
 M = TypeVar("M", bound=Table)
 
@@ -63,23 +65,13 @@ class DynamoHoldings:
         return {row.customer_id: row.value() for row in _found(AccountRow, customer_ids)}
 
     def unowned_devices(self, limit: int, cursor: str | None) -> Page[Device]:
-        """Devices that nobody owns, in no order.
+        """Devices that nobody owns, by serial number.
 
         Raises:
             InvalidCursor, TryAgain: see there.
         """
-        start: dict[str, dict[str, str]] | None = None
-        if cursor is not None:
-            [serial_number] = decoded(_UNOWNED, cursor, 1)
-            start = {"serial_number": {"S": serial_number}}
-
-        def request() -> tuple[list[DeviceRow], Mapping[str, Any] | None]:
-            found = DeviceRow.scan(limit=limit, page_size=limit, last_evaluated_key=start)
-            return list(found), found.last_evaluated_key
-
-        rows, last = reading(request)
-        after = encoded(_UNOWNED, last["serial_number"]["S"]) if last else None
-        return Page([row.value() for row in rows if row.customer_id is None], after)
+        rows, after = _IN_STOCK.part(IN_STOCK, limit, cursor)
+        return Page([row.value() for row in rows], after)
 
 
 def _found(model: type[M], keys: Iterable[str]) -> Iterator[M]:

@@ -52,6 +52,9 @@ from chalicelib.store.attributes import (
 )
 from chalicelib.store.connection import Index, Table
 
+IN_STOCK = "stock"
+"""The one partition of the devices that nobody owns."""
+
 OPEN_SHARDS = 16
 """Open payments are spread over this many index partitions."""
 
@@ -330,8 +333,21 @@ class ByCustomer(Index):
     serial_number = UnicodeAttribute(range_key=True)
 
 
+class ByStock(Index):
+    """Devices that nobody owns."""
+
+    class Meta:
+        """Whole rows, and sparse: a device with an owner is not in it."""
+
+        index_name = "by_stock"
+        projection = AllProjection()
+
+    stock = UnicodeAttribute(hash_key=True)
+    serial_number = UnicodeAttribute(range_key=True)
+
+
 class DeviceRow(Table):
-    """A device."""
+    """A device. ``stock`` is there exactly as long as nobody owns it."""
 
     class Meta:
         """See ``Table``."""
@@ -352,8 +368,17 @@ class DeviceRow(Table):
     appliance_id = WholeNumberAttribute(null=True)
     technical = DocumentAttribute(null=True)
     revision = WholeNumberAttribute()
+    stock = UnicodeAttribute(null=True)
 
     by_customer = ByCustomer()
+    by_stock = ByStock()
+
+    @classmethod
+    def of(cls, value: Device, **more: Any) -> DeviceRow:
+        """The row for a device, with its place among those that nobody owns."""
+        if value.customer_id is None:
+            more["stock"] = IN_STOCK
+        return super().of(value, **more)
 
 
 class RegistrationsByStatus(Index):

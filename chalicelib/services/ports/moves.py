@@ -132,8 +132,7 @@ class Holdings(Protocol):
         """Those of these accounts that exist, read consistently, a hundred at a time."""
 
     def unowned_devices(self, limit: int, cursor: str | None) -> Page[Device]:
-        """Devices that nobody owns. It reads past all others, so it is for workers alone; a page
-        may have fewer than ``limit``, or none, and yet a next one.
+        """Devices that nobody owns, by serial number.
 
         Raises:
             InvalidCursor: see there.
