@@ -78,7 +78,13 @@ def list_import_errors(call: Call[None]) -> Answer:
     return listed(errors, import_error)
 
 
-@routes.route("POST", "/imports/{import_id}/write", roles=ADMIN, answers={202: ImportShape})
+@routes.route(
+    "POST",
+    "/imports/{import_id}/write",
+    roles=ADMIN,
+    answers={202: ImportShape},
+    problems=("not_checked", "version_conflict"),
+)
 def write_import(call: Call[None]) -> Answer:
     """Take in what was checked; said again, go on where it may have stopped."""
     moving = call.wiring.move_in.begin_to_write(call.path["import_id"], actor=call.actor)

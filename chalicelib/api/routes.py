@@ -16,7 +16,7 @@ from chalicelib.api.amounts import Amounts
 from chalicelib.api.problems import Problem
 from chalicelib.api.reading import whole_number
 from chalicelib.api.shapes import Listed, Shapes
-from chalicelib.channels.interface import NotFound
+from chalicelib.channels.interface import Described, NotFound
 from chalicelib.domain.errors import FieldError
 from chalicelib.services.ports import Page, Session
 from chalicelib.services.staff import Role
@@ -177,7 +177,9 @@ class Route:
     ``idempotent`` routes take an ``Idempotency-Key``, and ``key_optional`` ones do without it too.
     ``answers`` maps each status to the shape of its body, for the description of the API, and
     ``gives`` is the content type of that body. ``takes`` are the content types of a file that is
-    sent as it is, in the place of a ``body``: the handler reads it.
+    sent as it is, in the place of a ``body``: the handler reads it. ``problems`` are the codes of
+    those problems that do not follow from the rest of what is declared here; a test holds them
+    against what the route answers. ``described`` is what a channel says of its endpoint.
     ``problem`` reshapes problems for callers that expect more than ours.
     """
 
@@ -194,11 +196,37 @@ class Route:
     key_optional: bool = False
     takes: Sequence[str] = ()
     gives: str = "application/json"
+    problems: tuple[str, ...] = ()
+    described: Described | None = None
     problem: Callable[[Problem], Mapping[str, Any]] = dict
 
     def __post_init__(self) -> None:
         if [bool(self.roles), self.public, self.signed].count(True) != 1:
             raise ValueError(f"{self.method} {self.path} must say who may call it")
+
+    @property
+    def codes(self) -> frozenset[str]:
+        """The codes of all problems that it may answer."""
+        found = {"internal_error", "try_again", *self.problems}
+        if self.described is not None:
+            return frozenset(found | set(self.described.problems))
+        found.add("invalid")  # no value of any query may be given twice
+        if self.roles:
+            found |= {"unauthorized", "forbidden"}
+        if self.body is not None or self.takes:
+            found |= {"too_large", "unsupported_media_type"}
+        if self.body is not None:
+            found.add("malformed")
+        if "cursor" in self.query:
+            found.add("invalid_cursor")
+        if "{" in self.path:
+            found.add("not_found")
+        return frozenset(found)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it says so when the same request came before."""
+        return self.idempotent or (self.described is not None and self.described.repeats)
 
     @property
     def name(self) -> str:
