@@ -744,6 +744,7 @@ class Wiring:
         from chalicelib.services.portfolio.check import CheckPortfolio
         from chalicelib.services.portfolio.imports import MoveIn, portfolio_reader
         from chalicelib.services.portfolio.known import LookUp
+        from chalicelib.services.portfolio.mpm import read_mpm
         from chalicelib.services.portfolio.write import WritePortfolio
 
         look_up = LookUp(
@@ -776,7 +777,7 @@ class Wiring:
                 catalogue=self.catalogue,
                 clock=self.clock,
             ),
-            readers={FileFormat.PORTFOLIO: portfolio_reader},
+            readers={FileFormat.PORTFOLIO: portfolio_reader, FileFormat.MPM: read_mpm},
             catalogue=self.catalogue,
             queues=self.queues,
             clock=self.clock,

@@ -79,6 +79,15 @@ def list_import_errors(call: Call[None]) -> Answer:
 
 
 @routes.route(
+    "GET", "/imports/{import_id}/portfolio", roles=ADMIN, answers={200: str}, gives="text/csv"
+)
+def get_converted(call: Call[None]) -> Answer:
+    """Another system's export as the portfolio file that was made of it, as CSV."""
+    import_id = call.path["import_id"]
+    return _file(call.wiring.move_in.converted(import_id, actor=call.actor), import_id)
+
+
+@routes.route(
     "POST",
     "/imports/{import_id}/write",
     roles=ADMIN,
@@ -134,6 +143,9 @@ def get_export_file(call: Call[None]) -> Answer:
     if number is None or (moving.with_keys and not call.is_admin):
         raise NotFound("There is nothing at this address.")
     content = call.wiring.move_out.file(export_id, number, actor=call.actor)
-    name = f"{export_id}-{number:04}.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return _file(content, f"{export_id}-{number:04}")
+
+
+def _file(content: bytes, name: str) -> Answer:
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
     return Answer(200, content.decode(), headers, CSV)

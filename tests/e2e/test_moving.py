@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from typing import Any
 
 import pytest
@@ -115,6 +118,21 @@ def test_a_file_that_cannot_be_one_is_refused_at_the_door(
     answer: Answer = cloud.api.call("POST", "/imports", content, headers=headers)
     assert answer.status == status
     assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_zip_arrives_as_it_was_sent(cloud: Cloud) -> None:
+    admin, name = cloud.staff("admin"), unique("C")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        exported = {"data": [{"cluster_name": name, "mini_grids": f"{name} 1"}]}
+        archive.writestr("clusters.json", json.dumps(exported))
+    headers = {**admin.authorization, "Content-Type": "application/zip"}
+    query = {"format": "mpm"}
+    sent = cloud.api.call("POST", "/imports", packed.getvalue(), headers=headers, query=query)
+    assert sent.status == 202, sent
+    path = f"/imports/{sent.body['import_id']}"
+    assert settled(admin, path, "checking")["state"] == "checked"
+    assert f"mini_grid,{name} 1,{name}" in admin.get(f"{path}/portfolio").body
 
 
 def test_everything_goes_out_as_files(cloud: Cloud, rows: list[Cells]) -> None:

@@ -18,6 +18,7 @@ from chalicelib.services.portfolio.rows import (
     UnreadableFile,
     read_portfolio,
     text_of,
+    write_portfolio,
 )
 from chalicelib.services.portfolio.write import WritePortfolio
 from chalicelib.services.ports import (
@@ -40,6 +41,8 @@ CUSTOMERS_PER_PART = 50
 """So many customers, with all that is theirs, are written in one run of the worker."""
 
 ERRORS_KEPT_MAX = 1000
+
+_CONVERTED = "portfolio.csv"
 
 CHECK, WRITE = "check", "write"
 """The steps of an import, as the queue names them."""
@@ -144,6 +147,24 @@ class MoveIn:
         self.get(import_id)
         return self._imports.errors(import_id, limit, cursor)
 
+    def converted(self, import_id: str, *, actor: str) -> bytes:
+        """Another system's export as the portfolio file that was made of it.
+
+        Its rows are those that errors name. It can be corrected by hand and sent as a portfolio.
+
+        Raises:
+            ImportNotFound: there is no such import, or nothing was (or is yet) converted.
+            TryAgain: the file cannot be had now.
+        """
+        moving = self.get(import_id)
+        content = None
+        if moving.format is not FileFormat.PORTFOLIO:
+            content = self._files.get(_key(import_id, _CONVERTED))
+        if content is None:
+            raise ImportNotFound(f"nothing was converted for {import_id}")
+        self._note(moving, "import_taken", actor=actor)
+        return content
+
     def begin_to_write(self, import_id: str, *, actor: str) -> Import:
         """Have what was checked written. Said again, it goes on where it may have stopped.
 
@@ -236,6 +257,9 @@ class MoveIn:
             return _unreadable(error.detail)
         if not portfolio.rows and not portfolio.errors:
             return _unreadable("has no rows")
+        if moving.format is not FileFormat.PORTFOLIO:
+            converted = write_portfolio(row.cells for row in portfolio.rows)
+            self._files.put(_key(moving.import_id, _CONVERTED), converted)
         return portfolio
 
     def _note(self, moving: Import, event: str, **told: object) -> None:

@@ -45,6 +45,7 @@ from tests.integration.api.moving import (
 )
 from tests.integration.company import FixedClock
 from tests.integration.conftest import Cloud, installed
+from tests.unit.services import test_mpm as mpm
 
 Cells = dict[str, str]
 
@@ -433,6 +434,51 @@ def test_a_file_of_another_kind_or_size_is_refused(api: Api) -> None:
 def test_what_is_not_there_is_not_found(api: Api, method: str, path: str) -> None:
     reply = api.send(method, path)
     assert (reply.status, reply.code) == (404, "not_found")
+
+
+# --- from another system -------------------------------------------------------------------------
+
+
+def test_exports_of_another_system_move_in_and_can_be_taken_as_a_portfolio(
+    api: Api, cloud: Cloud
+) -> None:
+    extra = b"record,name,price_per_kwh\ntariff,Home,100\n"
+    devices = [
+        device for device in mpm.DEVICES if device["device_info"]["manufacturer"] != "SunKing SHS"
+    ]
+    sold = mpm.export([mpm.TV, mpm.SHS])
+    files = {
+        "people.json": mpm.export(mpm.PEOPLE),
+        "devices.json": mpm.export(devices),
+        "appliances.json": mpm.export(mpm.APPLIANCES),
+        "sold.json": sold,
+        "debts.json": mpm.export([mpm.DEBT]),
+        "extra.csv": extra,
+    }
+    sent = api.send(
+        "POST",
+        "/imports?format=mpm",
+        raw=mpm.archive(**files),
+        headers={"Content-Type": "application/zip"},
+    )
+    path = f"/imports/{sent.json['import_id']}"
+    assert api.get(f"{path}/portfolio", "admin").status == 404
+    work(api, cloud)
+    moving = api.get(path, "admin").json
+    assert moving["state"] == "checked", errors(api, moving)
+    converted = api.get(f"{path}/portfolio", "admin").text
+    assert len(rows_in([converted])) == moving["rows"]
+    api.post(f"{path}/write", None)
+    work(api, cloud)
+    assert api.get(path, "admin").json["failed_rows"] == 0
+    account = api.get("/customers/C1/account").json
+    assert sorted(plan["paid"] for plan in account["plans"]) == ["1399.50", "700.00"]
+    assert books_differ(api, "C1") == []
+
+
+def test_of_our_own_format_nothing_is_converted(api: Api, cloud: Cloud) -> None:
+    moving = checked(api, cloud, EXAMPLE.read_bytes())
+    assert api.get(f"/imports/{moving['import_id']}/portfolio", "admin").status == 404
 
 
 # --- out ------------------------------------------------------------------------------------------

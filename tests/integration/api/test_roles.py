@@ -54,6 +54,7 @@ ALLOWED = {
     ("GET", "/imports"): {"admin"},
     ("GET", "/imports/{import_id}"): {"admin"},
     ("GET", "/imports/{import_id}/errors"): {"admin"},
+    ("GET", "/imports/{import_id}/portfolio"): {"admin"},
     ("POST", "/imports/{import_id}/write"): {"admin"},
     ("POST", "/exports"): {"admin", "finance"},
     ("GET", "/exports"): {"admin", "finance"},
