@@ -14,6 +14,7 @@ from typing import Any
 Template = dict[str, Any]
 
 GATEWAY_RESPONSES = "x-amazon-apigateway-gateway-responses"
+BINARY_TYPES = "x-amazon-apigateway-binary-media-types"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ def _gateway_responses_as_resources(template: Template, _: LocalAddresses) -> No
         }
 
 
+def _binary_types_as_property(template: Template, _: LocalAddresses) -> None:
+    api = template["Resources"]["RestAPI"]["Properties"]
+    api["BinaryMediaTypes"] = api["DefinitionBody"][BINARY_TYPES]
+
+
 def _sms_to_log(template: Template, addresses: LocalAddresses) -> None:
     variables = template["Globals"]["Function"]["Environment"]["Variables"]
     variables["SMS_GATEWAY"] = "log"
@@ -100,6 +106,14 @@ DIFFERENCES = (
             "on AWS such resources reach a stage only with its next deployment."
         ),
         apply=_gateway_responses_as_resources,
+    ),
+    Difference(
+        places=("Resources.RestAPI.Properties.BinaryMediaTypes",),
+        reason=(
+            "The emulator ignores binary media types in the API's body and takes them as a "
+            "property of the API."
+        ),
+        apply=_binary_types_as_property,
     ),
     Difference(
         places=(

@@ -131,7 +131,8 @@ def test_a_zip_arrives_as_it_was_sent(cloud: Cloud) -> None:
     sent = cloud.api.call("POST", "/imports", packed.getvalue(), headers=headers, query=query)
     assert sent.status == 202, sent
     path = f"/imports/{sent.body['import_id']}"
-    assert settled(admin, path, "checking")["state"] == "checked"
+    state = settled(admin, path, "checking")["state"]
+    assert (state, admin.get(f"{path}/errors").body["items"]) == ("checked", [])
     assert f"mini_grid,{name} 1,{name}" in admin.get(f"{path}/portfolio").body
 
 
