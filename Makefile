@@ -5,6 +5,7 @@
 # make package   build what is deployed, into build/package
 # make bench     the write budget and the speed of the core
 # make openapi   write openapi.json anew
+# make screenshots   take the pictures of docs/website.md anew
 # make clean     remove all that make made
 #
 # Nothing has to be set up first: the virtual environment is made when it is needed, and again
@@ -30,7 +31,7 @@ export AWS_ACCESS_KEY_ID := test
 export AWS_SECRET_ACCESS_KEY := test
 export AWS_DEFAULT_REGION := eu-west-1
 
-.PHONY: help test beside-e2e lint unit integration simulation infra e2e up down demo bench package openapi clean
+.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package openapi clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^Nothing/,$$d'
@@ -71,8 +72,12 @@ unit integration simulation infra: $(READY)
 	@echo "== $@"
 	@$(PYTEST) tests/$@
 
+# A Chromium for the tests of the website: one that is there, or Debian's.
+browser: $(READY)
+	@$(RUN) -m infra.local.browser
+
 # Two local clouds, the files shared between them; each proves its books in the end.
-e2e: $(READY)
+e2e: $(READY) browser
 	@echo "== $@"
 	@$(PYTEST) $(PARALLEL) --no-loadscope-reorder tests/e2e
 
@@ -81,6 +86,10 @@ bench: $(READY)
 
 up down demo: $(READY)
 	@$(RUN) -m infra.local.$@
+
+# The pictures of docs/website.md, taken anew from a local cloud of their own.
+screenshots: $(READY) browser
+	@$(RUN) -m infra.local.screenshots
 
 package: $(READY)
 	@$(RUN) -m infra.package

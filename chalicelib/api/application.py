@@ -29,6 +29,7 @@ from chalicelib.api import (
     review,
     service,
     sites,
+    website,
 )
 from chalicelib.api.endpoints import routes_of
 from chalicelib.api.problems import Forbidden, as_json, headers_of, problem_of
@@ -55,6 +56,7 @@ PARTS = (
     review.routes,
     service.routes,
     sites.routes,
+    website.routes,
 )
 
 PATH_VALUE_LENGTH_MAX = 200
@@ -119,6 +121,7 @@ def _checked_call(route: Route, request: Request, wiring: Wiring) -> Call[Any]:
         body=None,
         raw=_bytes(request.raw_body),
         source_address=request.context.get("identity", {}).get("sourceIp", ""),
+        sent_path=str(request.context.get("path", "")),
     )
     if route.signed:
         return call
@@ -158,9 +161,9 @@ def _told(error: Exception, route: Route, request_id: str, wiring: Wiring) -> An
 
 def _response(answer: Answer, request_id: str) -> Response:
     headers: dict[str, str | list[str]] = {
+        "Cache-Control": "no-store",
         **answer.headers,
         "Content-Type": answer.content_type,
-        "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
         "X-Request-Id": request_id,
     }

@@ -44,7 +44,8 @@ class Call(Generic[Body]):
     """One request, checked as far as its route says: the caller, the body, who may do this.
 
     ``path`` and ``query`` hold decoded texts; ``headers`` have names in lower case. ``raw`` is
-    the body as it came and ``source_address`` where it came from, for callers who sign.
+    the body as it came and ``source_address`` where it came from, for callers who sign;
+    ``sent_path`` is the path as it was sent, with everything in front of ours.
     """
 
     wiring: Wiring
@@ -55,6 +56,7 @@ class Call(Generic[Body]):
     session: Session | None = None
     raw: bytes = b""
     source_address: str = ""
+    sent_path: str = ""
 
     @property
     def actor(self) -> str:
@@ -157,7 +159,10 @@ class Call(Generic[Body]):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back. ``body`` is JSON-able; ``None`` is no body; a text needs ``content_type``."""
+    """What goes back. ``body`` is JSON-able; ``None`` is no body; a text needs ``content_type``.
+
+    It may be kept by nobody, unless ``headers`` say otherwise (``Cache-Control``).
+    """
 
     status: int
     body: Any = None

@@ -45,7 +45,9 @@ class TestTheRealPackage:
         assert not top & {"infra", "tests", "docs", ".chalice", "requirements.txt"}
 
     def test_every_source_file_is_in_it(self, built: Package) -> None:
-        sources = {str(path.relative_to(ROOT)) for path in (ROOT / "chalicelib").rglob("*.py")}
+        library = ROOT / "chalicelib"
+        files = (*library.rglob("*.py"), *(library / "website").iterdir())
+        sources = {str(path.relative_to(ROOT)) for path in files}
         assert {name for name in names_in(built.code) if name.startswith("chalicelib/")} >= sources
 
     def test_the_layer_has_what_the_code_needs_and_no_tools(self, built: Package) -> None:

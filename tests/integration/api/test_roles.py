@@ -22,6 +22,8 @@ PUBLIC = {
     ("GET", "/health"),
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
+    ("GET", "/office"),
+    ("GET", "/office/{file}"),
 }
 ROUTES = all_routes(Wiring().channels)
 EVERYBODY = {role.value for role in Role}

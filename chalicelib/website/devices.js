@@ -1,0 +1,104 @@
+// Devices: what they are and until when they run; sell one again; enter its key.
+
+import { at, get, may, post, put } from "./api.js"
+import { notPaid, plansTable } from "./customers.js"
+import { check, form, group, terms, termsShown, text } from "./form.js"
+import { action, badge, day, dayFromToday, facts, goTo, link, make, money, note, parts, section, table, time, to } from "./page.js"
+import { paymentsTable } from "./payments.js"
+import { villageNames } from "./sites.js"
+import { colourOf, kindOf, stateOf } from "./words.js"
+
+export async function deviceView(serial) {
+  const query = { serial_number: serial, limit: 10 }
+  const [device, payments, villages] = await Promise.all([
+    get(at`devices/${serial}`),
+    get("payments", query),
+    villageNames(),
+  ])
+  const { plan } = device
+  const onPlan = device.kind !== "meter"
+  const open = plan?.state === "open"
+  return {
+    title: `${kindOf(device.kind)} ${device.serial_number}`,
+    content: [
+      facts(
+        ["State", badge(stateOf(device.state), colourOf(device.state))],
+        ["Manufacturer", device.manufacturer],
+        ["Owner", device.customer_id ? link(to`customers/${device.customer_id}`, "Open its customer") : "Nobody"],
+        ["Village", villages[device.village_id]],
+        ["Registered on", day(device.registered_on)],
+        ["Paid until", time(device.paid_until)],
+      ),
+      may("office") && onPlan && make(
+        "p",
+        { class: "actions" },
+        device.customer_id && !open && action(to`devices/${serial}/sell`, "Sell it"),
+        hasKey(device.manufacturer) && action(to`devices/${serial}/technical`, "Enter its key"),
+      ),
+      onPlan && section("Plan", plan ? [plansTable([plan]), open || note(stateOf(plan.state)), schedule(plan)] : note("It has no plan.")),
+      section(
+        "Payments",
+        parts(payments, (cursor) => get("payments", { ...query, cursor }), (items) => paymentsTable(items)),
+      ),
+    ],
+  }
+}
+
+const schedule = (plan) =>
+  make(
+    "details",
+    {},
+    make("summary", {}, "All instalments"),
+    table("Instalments", [
+      ["Instalment", (row) => (row.number ? String(row.number) : "Down payment")],
+      ["Due", (row) => day(row.due_on)],
+      ["Amount", (row) => money(row.amount), "number"],
+      ["Paid", (row) => (notPaid(row) ? money(row.paid) : badge("Paid", "good")), "number"],
+    ], plan.schedule),
+  )
+
+export const sellDeviceView = (serial) => ({
+  title: `Sell ${serial}`,
+  content: [
+    note("It is sold to its present owner."),
+    form(
+      {
+        label: "Sale",
+        button: "Sell",
+        shown: termsShown(""),
+        send: (body, key) => post(at`devices/${serial}/plan`, body, key),
+        done: () => goTo(to`devices/${serial}`, "Sold."),
+      },
+      group("How it is paid", terms("", { first_due: dayFromToday(30) })),
+    ),
+  ],
+})
+
+// --- keys ----------------------------------------------------------------------------------------
+
+/** Whether tokens of that manufacturer are computed here, from a key of each device. */
+export const hasKey = (manufacturer) => manufacturer.startsWith("openpaygo")
+
+/** What OpenPAYGO needs of a device, below that path. */
+export const keyFields = (path = "") => [
+  text(path + "secret_key", "Secret key", { hint: "32 of 0–9 and a–f. It is never shown again." }),
+  text(path + "starting_code", "Starting code", { of: "whole" }),
+  text(path + "value_divider", "Value divider", { of: "whole", required: false, hint: "1, unless the maker says otherwise." }),
+  text(path + "count", "Last count that was issued", { of: "whole", required: false, hint: "1 for a new device." }),
+  check(path + "restricted_digits", "Its keypad has the digits 1 to 4 only"),
+]
+
+export const technicalView = (serial) => ({
+  title: `Key of ${serial}`,
+  content: [
+    form(
+      {
+        label: "Key",
+        button: "Save",
+        send: (body, key) => put(at`devices/${serial}/technical`, body, key),
+        done: () => goTo(to`devices/${serial}`, "Saved."),
+      },
+      keyFields(),
+    ),
+  ],
+})
