@@ -23,7 +23,7 @@ def check(method: str, path: str, status: int, content_type: str, text: str) -> 
     Raises:
         AssertionError: its status, its content type, its code or its body is another.
     """
-    template = _template(path.partition("?")[0])
+    template = _template(path.partition("?")[0].rstrip("/"))
     operation = _document()["paths"].get(template, {}).get(method.lower())
     if operation is None:
         assert status in {*_FROM_CHALICE, 404}, f"{method} {path} is not described"
