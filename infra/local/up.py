@@ -258,6 +258,7 @@ def main() -> None:
     told = "is up already" if was_running else f"is up after {time.monotonic() - begun:.0f} s"
     print(f"The local cloud {told}.")
     print(f"  API    {stack['base_url']}")
+    print(f"  office {stack['base_url']}/office (who may log in is in stack.json)")
     print(f"  AWS    {stack['aws_endpoint']} (any credentials)")
     print(f"  SMS    {state / 'messages.log'}")
     print(f"  all    {state / 'stack.json'}, stop it with `make down`")

@@ -19,6 +19,9 @@ from infra.local.client import Cloud
 NARROW = {"width": 320, "height": 640}
 WIDE = {"width": 1200, "height": 800}
 
+PATIENCE_MS = 20_000
+"""How long anything may take before a test fails: other suites use the machine, too."""
+
 _ANSWERED_WITH = "Failed to load resource: the server responded with a status of"
 """What a browser says of any answer that is not a success; the page tells it to people."""
 
@@ -35,7 +38,7 @@ class Office:
     def opened(cls, browser: Browser, cloud: Cloud, viewport: Any = WIDE) -> Office:
         """A tab in a window of its own, at the log-in."""
         context = browser.new_context(viewport=viewport, timezone_id="Africa/Nairobi")
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         office = cls(context.new_page(), cloud)
         office.page.on("console", office._heard)
         office.page.on("pageerror", lambda error: office.wrongs.append(str(error)))

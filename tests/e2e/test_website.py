@@ -13,7 +13,7 @@ from infra.local.client import Cloud, StaffMember
 from infra.local.devices import SimulatedDevice
 from infra.staff import make_staff
 from tests.e2e.company import Company, created, day, phone, serial, unique
-from tests.e2e.office import NARROW, Office
+from tests.e2e.office import NARROW, PATIENCE_MS, Office
 
 Opened = Callable[..., Office]
 
@@ -21,6 +21,7 @@ Opened = Callable[..., Office]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One browser for all; each test has a window of its own, which knows nothing of others."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium.find())
         yield started
@@ -105,10 +106,8 @@ def test_one_can_log_in_and_find_a_customer_with_the_keyboard_alone(
     office.at(f"1 found for “{household.serial_number}”")
 
 
-def test_a_session_that_ends_leaves_what_was_typed_as_it_was(
-    opened: Opened, company: Company
-) -> None:
-    office = opened()
+def type_a_sale(office: Office, company: Company) -> str:
+    """Type a sale of a radio, until the session ends; answers whose it is to be."""
     office.log_in("office")
     office.at("Find a customer")
     household = company.meter()
@@ -128,12 +127,30 @@ def test_a_session_that_ends_leaves_what_was_typed_as_it_was(
     office.press("Sell")
     office.at("Log in")
     office.sees("what you have typed is kept")
+    return household.customer_id
+
+
+def test_a_session_that_ends_leaves_what_was_typed_as_it_was(
+    opened: Opened, company: Company
+) -> None:
+    office = opened()
+    customer_id = type_a_sale(office, company)
     office.log_in("office")
     expect(office.field("Its name")).to_have_value("Radio")
     office.press("Sell")
     office.hears("Sold: Radio")
-    [plan] = office.cloud.account(household.customer_id)["plans"]
+    [plan] = office.cloud.account(customer_id)["plans"]
     assert (plan["name"], plan["total"], plan["instalments"]) == ("Radio", "450.00", 3)
+
+
+def test_somebody_else_who_logs_in_does_not_see_what_was_typed(
+    opened: Opened, company: Company
+) -> None:
+    office = opened()
+    customer_id = type_a_sale(office, company)
+    office.log_in("finance")
+    office.at("Find a customer")
+    office.go(f"customers/{customer_id}/sell", "Not for you")
 
 
 # --- the office's work --------------------------------------------------------------------------
@@ -558,6 +575,8 @@ def test_what_a_role_may_not_do_is_not_offered(opened: Opened, company: Company)
 
 def test_the_address_with_a_slash_behind_leads_to_the_page(opened: Opened, cloud: Cloud) -> None:
     office = opened()
-    office.page.goto(f"{cloud.stack['base_url']}/office/")
+    answer = office.page.goto(f"{cloud.stack['base_url']}/office/")
+    assert answer is not None
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; ")
     office.at("Log in")
     assert office.page.url.startswith(f"{cloud.stack['base_url']}/office#")
