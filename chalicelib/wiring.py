@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from chalicelib.runtime import environment
 from chalicelib.runtime.clock import SystemClock
 from chalicelib.runtime.journal import StandardOutputJournal
-from chalicelib.services.ports import SecretMissing
+from chalicelib.services.ports import FileFormat, SecretMissing
 
 if TYPE_CHECKING:
     from chalicelib.channels.interface import Channel
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from chalicelib.services.notify import Notify
     from chalicelib.services.plan_changes import ChangePlans
     from chalicelib.services.plans import SellPlans
+    from chalicelib.services.portfolio.exports import MoveOut
+    from chalicelib.services.portfolio.imports import MoveIn
     from chalicelib.services.ports import (
         Accounts,
         Appliances,
@@ -47,7 +49,11 @@ if TYPE_CHECKING:
         Customers,
         Devices,
         Entries,
+        Exports,
         FieldRegistrations,
+        Files,
+        Holdings,
+        Imports,
         Issuer,
         Journal,
         Manufacturer,
@@ -289,10 +295,38 @@ class Wiring:
 
     @cached_property
     def queues(self) -> Queues:
-        """The four queues."""
+        """The five queues."""
         from chalicelib.store.queues import SqsQueues
 
         return SqsQueues()
+
+    @cached_property
+    def holdings(self) -> Holdings:
+        """What the company has, many things at once."""
+        from chalicelib.store.holdings import DynamoHoldings
+
+        return DynamoHoldings()
+
+    @cached_property
+    def files(self) -> Files:
+        """The files that companies move in and out with."""
+        from chalicelib.store.files import S3Files
+
+        return S3Files()
+
+    @cached_property
+    def imports(self) -> Imports:
+        """Imports, by id."""
+        from chalicelib.store.moves import DynamoImports
+
+        return DynamoImports()
+
+    @cached_property
+    def exports(self) -> Exports:
+        """Exports, by id."""
+        from chalicelib.store.moves import DynamoExports
+
+        return DynamoExports()
 
     @cached_property
     def circuits(self) -> Circuits:
@@ -619,6 +653,7 @@ class Wiring:
             customers=self.customers,
             appliances=self.appliances,
             registry=self.registry,
+            catalogue=self.catalogue,
             manufacturers=self.manufacturers,
             unlock=self.unlock,
             clock=self.clock,
@@ -702,6 +737,72 @@ class Wiring:
         from chalicelib.services.find_payments import FindPayments
 
         return FindPayments(payments=self.payments, devices=self.devices, messages=self.messages)
+
+    @cached_property
+    def move_in(self) -> MoveIn:
+        """Takes portfolios in."""
+        from chalicelib.services.portfolio.check import CheckPortfolio
+        from chalicelib.services.portfolio.imports import MoveIn, portfolio_reader
+        from chalicelib.services.portfolio.known import LookUp
+        from chalicelib.services.portfolio.mpm import read_mpm
+        from chalicelib.services.portfolio.write import WritePortfolio
+
+        look_up = LookUp(
+            holdings=self.holdings,
+            sites=self.sites,
+            tariffs=self.tariffs,
+            appliances=self.appliances,
+        )
+        return MoveIn(
+            imports=self.imports,
+            files=self.files,
+            check_portfolio=CheckPortfolio(
+                look_up=look_up,
+                holdings=self.holdings,
+                catalogue=self.catalogue,
+                manufacturers=self.manufacturers,
+                clock=self.clock,
+            ),
+            write_portfolio=WritePortfolio(
+                look_up=look_up,
+                keep_sites=self.keep_sites,
+                keep_tariffs=self.keep_tariffs,
+                keep_appliances=self.keep_appliances,
+                keep_customers=self.keep_customers,
+                register=self.register,
+                sell_plans=self.sell_plans,
+                accounts=self.accounts,
+                entries=self.entries,
+                registry=self.registry,
+                catalogue=self.catalogue,
+                clock=self.clock,
+            ),
+            readers={FileFormat.PORTFOLIO: portfolio_reader, FileFormat.MPM: read_mpm},
+            catalogue=self.catalogue,
+            queues=self.queues,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def move_out(self) -> MoveOut:
+        """Takes everything out."""
+        from chalicelib.services.portfolio.exports import MoveOut
+
+        return MoveOut(
+            exports=self.exports,
+            files=self.files,
+            holdings=self.holdings,
+            registry=self.registry,
+            sites=self.sites,
+            tariffs=self.tariffs,
+            appliances=self.appliances,
+            catalogue=self.catalogue,
+            manufacturers=self.manufacturers,
+            queues=self.queues,
+            clock=self.clock,
+            journal=self.journal,
+        )
 
     @cached_property
     def log_in(self) -> LogIn:

@@ -26,6 +26,7 @@ def as_the_app_reads_it(problem: Problem) -> Mapping[str, Any]:
     body=LogInBody,
     answers={200: SessionShape},
     problem=as_the_app_reads_it,
+    problems=("invalid_credentials", "password_change_required", "forbidden"),
 )
 def log_in(call: Call[LogInBody]) -> Answer:
     """Log in: a token for the Authorization header."""
@@ -40,6 +41,7 @@ def log_in(call: Call[LogInBody]) -> Answer:
     body=PasswordBody,
     answers={200: SessionShape},
     problem=as_the_app_reads_it,
+    problems=("invalid_credentials", "forbidden"),
 )
 def change_password(call: Call[PasswordBody]) -> Answer:
     """Change the password, and log in with it."""

@@ -37,7 +37,14 @@ def list_manufacturers(call: Call[None]) -> Answer:
 # --- tariffs ----------------------------------------------------------------------------------
 
 
-@routes.route("POST", "/tariffs", roles=ADMIN, body=TariffBody, answers={201: TariffShape})
+@routes.route(
+    "POST",
+    "/tariffs",
+    roles=ADMIN,
+    body=TariffBody,
+    answers={201: TariffShape},
+    problems=("invalid_amount", "name_taken"),
+)
 def create_tariff(call: Call[TariffBody]) -> Answer:
     """Make a tariff. It is in force at once."""
     tariff = call.wiring.keep_tariffs.create(_tariff_terms(call))
@@ -57,7 +64,12 @@ def show_tariff(call: Call[None]) -> Answer:
 
 
 @routes.route(
-    "PUT", "/tariffs/{tariff_id}", roles=ADMIN, body=TariffBody, answers={200: TariffShape}
+    "PUT",
+    "/tariffs/{tariff_id}",
+    roles=ADMIN,
+    body=TariffBody,
+    answers={200: TariffShape},
+    problems=("invalid_amount", "name_taken", "version_conflict"),
 )
 def replace_tariff(call: Call[TariffBody]) -> Answer:
     """Change a tariff, from 60 seconds from now on or later."""
@@ -82,7 +94,14 @@ def _tariff_terms(call: Call[TariffBody]) -> TariffTerms:
 # --- appliances -------------------------------------------------------------------------------
 
 
-@routes.route("POST", "/appliances", roles=ADMIN, body=ApplianceBody, answers={201: ApplianceShape})
+@routes.route(
+    "POST",
+    "/appliances",
+    roles=ADMIN,
+    body=ApplianceBody,
+    answers={201: ApplianceShape},
+    problems=("invalid_amount", "name_taken"),
+)
 def create_appliance(call: Call[ApplianceBody]) -> Answer:
     """Make an appliance."""
     body, amounts = call.body, call.amounts

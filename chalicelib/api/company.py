@@ -26,7 +26,14 @@ def show_settings(call: Call[None]) -> Answer:
     return ok(settings(call.wiring.keep_company.settings()))
 
 
-@routes.route("PUT", "/settings", roles=ADMIN, body=SettingsBody, answers={200: SettingsShape})
+@routes.route(
+    "PUT",
+    "/settings",
+    roles=ADMIN,
+    body=SettingsBody,
+    answers={200: SettingsShape},
+    problems=("invalid_amount", "version_conflict"),
+)
 def replace_settings(call: Call[SettingsBody]) -> Answer:
     """Replace the settings; they are in force everywhere within 30 seconds."""
     body = call.body

@@ -48,6 +48,7 @@ _PERSON_FIELDS = ("name", "surname", "phone", "village_id")
     roles=(Role.FIELD, Role.OFFICE),
     body=RegistrationBody,
     answers={201: RegistrationShape, 200: RegistrationShape},
+    problems=("account_full", "invalid_amount", "meter_registration_requires_app"),
 )
 def register(call: Call[RegistrationBody]) -> Answer:
     """Register a customer and a device, together or not at all; again: what is stored."""
@@ -57,7 +58,7 @@ def register(call: Call[RegistrationBody]) -> Answer:
         _new_device(body.device, call),
         body.registered_on,
         actor=call.actor,
-        in_the_field=call.in_the_field,
+        meters_too=call.in_the_field,
     )
     shape = RegistrationShape(
         customer=customer(registered.customer), device=call.shapes.device(registered.device)
@@ -143,6 +144,7 @@ def show_customer(call: Call[None]) -> Answer:
     roles=OFFICE,
     body=CustomerBody,
     answers={200: CustomerShape},
+    problems=("name_taken", "version_conflict"),
 )
 def replace_customer(call: Call[CustomerBody]) -> Answer:
     """Change who a customer is."""
@@ -183,6 +185,7 @@ def show_account(call: Call[None]) -> Answer:
     body=CustomerPlanBody,
     idempotent=True,
     answers={201: PlanShape, 200: PlanShape},
+    problems=("account_full", "invalid_amount", "reference_conflict", "version_conflict"),
 )
 def sell_appliance(call: Call[CustomerPlanBody]) -> Answer:
     """Sell an appliance on a plan, once per Idempotency-Key."""
@@ -207,6 +210,7 @@ def sell_appliance(call: Call[CustomerPlanBody]) -> Answer:
     roles=OFFICE,
     body=PlanChangeBody,
     answers={200: PlanShape},
+    problems=("invalid_amount", "version_conflict"),
 )
 def change_plan(call: Call[PlanChangeBody]) -> Answer:
     """Give an open plan a new total, or a new rhythm for what is open, or both."""
@@ -228,6 +232,7 @@ def change_plan(call: Call[PlanChangeBody]) -> Answer:
     roles=OFFICE,
     body=PlanCancelBody,
     answers={200: PlanShape},
+    problems=("invalid_amount", "version_conflict"),
 )
 def cancel_plan(call: Call[PlanCancelBody]) -> Answer:
     """End an open plan: what is open is no longer owed, what was paid may become credit."""
@@ -247,6 +252,7 @@ def cancel_plan(call: Call[PlanCancelBody]) -> Answer:
     roles=OFFICE,
     body=PlanWriteOffBody,
     answers={200: PlanShape},
+    problems=("version_conflict",),
 )
 def write_off_plan(call: Call[PlanWriteOffBody]) -> Answer:
     """End an open plan that will never be paid; its device may be unlocked all the same."""
@@ -271,6 +277,7 @@ def write_off_plan(call: Call[PlanWriteOffBody]) -> Answer:
     idempotent=True,
     key_optional=True,
     answers={201: CreditRefundShape, 200: CreditRefundShape},
+    problems=("invalid_amount", "not_refundable", "reference_conflict", "version_conflict"),
 )
 def refund_credit(call: Call[CreditRefundBody]) -> Answer:
     """Give credit back by hand; with an Idempotency-Key it is done once."""

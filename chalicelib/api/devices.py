@@ -35,6 +35,13 @@ def show_device(call: Call[None]) -> Answer:
     roles=OFFICE,
     body=PlanTermsBody,
     answers={201: PlanShape},
+    problems=(
+        "account_full",
+        "device_has_open_plan",
+        "device_unassigned",
+        "invalid_amount",
+        "version_conflict",
+    ),
 )
 def sell_device(call: Call[PlanTermsBody]) -> Answer:
     """Sell an SHS or e-bike that has no open plan to its owner, for the first time or again."""
@@ -49,6 +56,7 @@ def sell_device(call: Call[PlanTermsBody]) -> Answer:
     roles=OFFICE,
     body=TechnicalBody,
     answers={200: DeviceShape},
+    problems=("version_conflict",),
 )
 def enter_technical(call: Call[TechnicalBody]) -> Answer:
     """Enter what the manufacturer needs of a device. It is never shown again."""
@@ -69,6 +77,7 @@ def enter_technical(call: Call[TechnicalBody]) -> Answer:
     roles=OFFICE,
     body=DeviceOwnerBody,
     answers={200: DeviceShape},
+    problems=("account_full", "device_has_open_plan", "version_conflict"),
 )
 def change_owner(call: Call[DeviceOwnerBody]) -> Answer:
     """Give a device without an open plan to another customer, or to nobody."""
@@ -84,6 +93,7 @@ def change_owner(call: Call[DeviceOwnerBody]) -> Answer:
     roles=OFFICE,
     body=DeviceTariffBody,
     answers={200: DeviceShape},
+    problems=("version_conflict",),
 )
 def change_device_tariff(call: Call[DeviceTariffBody]) -> Answer:
     """Put a meter under another tariff."""

@@ -48,7 +48,8 @@ def _route(endpoint: Endpoint) -> Route:
         path=endpoint.path,
         handler=handler,
         signed=True,
-        answers=_ANSWERS.get(endpoint.name, {200: dict[str, Any]}),
+        answers=_ANSWERS.get(endpoint.name, {}),
+        described=endpoint.described,
     )
 
 

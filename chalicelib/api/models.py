@@ -281,6 +281,12 @@ class CorrectionsBody(Model):
     technical: dict[str, Any] | None = None
 
 
+class ExportBody(Model):
+    """What is to be taken out: ``with_keys`` says whether the keys of devices go with it."""
+
+    with_keys: bool = False
+
+
 class ReviewBody(Model):
     """What the office decides about a registration from the field."""
 

@@ -67,6 +67,7 @@ def _found(call: Call[None]) -> Page[Payment]:
     roles=OPERATIONS,
     body=RetryBody,
     answers={202: PaymentShape},
+    problems=("not_held", "version_conflict"),
 )
 def retry(call: Call[RetryBody]) -> Answer:
     """Let a held payment go on."""
@@ -87,6 +88,19 @@ def retry(call: Call[RetryBody]) -> Answer:
     roles=OPERATIONS,
     body=ResolveBody,
     answers={202: PaymentShape},
+    problems=(
+        "account_full",
+        "device_unassigned",
+        "invalid_amount",
+        "no_plan",
+        "no_tariff",
+        "not_held",
+        "nothing_to_pay",
+        "too_small",
+        "unknown_device",
+        "version_conflict",
+        "wrong_currency",
+    ),
 )
 def resolve(call: Call[ResolveBody]) -> Answer:
     """Say what became of a held payment."""
@@ -130,6 +144,14 @@ def _resolved(call: Call[ResolveBody]) -> Payment:
     roles=OPERATIONS,
     body=RefundBody,
     answers={202: PaymentShape},
+    problems=(
+        "full_refund_only",
+        "invalid_amount",
+        "not_held",
+        "not_refundable",
+        "reference_conflict",
+        "version_conflict",
+    ),
 )
 def refund(call: Call[RefundBody]) -> Answer:
     """Give back what a held payment has bought nothing for."""
@@ -158,6 +180,7 @@ def _check_outcome(body: ResolveBody) -> None:
     roles=STAFF,
     query=("payment_id", *LIST),
     answers={200: Listed[MessageShape]},
+    problems=("not_found",),
 )
 def list_messages(call: Call[None]) -> Answer:
     """List the SMS of a payment."""

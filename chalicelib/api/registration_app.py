@@ -303,6 +303,7 @@ def _page_url(page: int) -> str:
     body=AppFormBody,
     answers={201: dict[str, AppCustomerShape], 200: dict[str, AppCustomerShape]},
     problem=_as_the_app_shows_it,
+    problems=("meter_registration_requires_app",),
 )
 def app_register(call: Call[AppFormBody]) -> Answer:
     """Take in a registration of the app; what cannot be registered now is kept for a review.

@@ -38,6 +38,7 @@ def list_registrations(call: Call[None]) -> Answer:
     roles=(Role.OFFICE,),
     body=ReviewBody,
     answers={200: FieldRegistrationShape},
+    problems=("account_full", "invalid_amount", "not_in_review", "version_conflict"),
 )
 def resolve_registration(call: Call[ReviewBody]) -> Answer:
     """Register what could not be registered, say that it is complete, or dismiss it."""

@@ -16,7 +16,7 @@ from chalicelib.api.amounts import Amounts
 from chalicelib.api.problems import Problem
 from chalicelib.api.reading import whole_number
 from chalicelib.api.shapes import Listed, Shapes
-from chalicelib.channels.interface import NotFound
+from chalicelib.channels.interface import Described, NotFound
 from chalicelib.domain.errors import FieldError
 from chalicelib.services.ports import Page, Session
 from chalicelib.services.staff import Role
@@ -67,6 +67,11 @@ class Call(Generic[Body]):
     def in_the_field(self) -> bool:
         """Whether the caller is field staff."""
         return self.session is not None and Role.FIELD in self.session.roles
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the caller is an admin."""
+        return self.session is not None and Role.ADMIN in self.session.roles
 
     @property
     def bearer_token(self) -> str:
@@ -175,7 +180,11 @@ class Route:
     ``roles`` are who may call it besides an admin, who may call everything; ``public`` routes
     anybody may call, ``signed`` ones check their callers themselves. One of the three is set.
     ``idempotent`` routes take an ``Idempotency-Key``, and ``key_optional`` ones do without it too.
-    ``answers`` maps each status to the shape of its body, for the description of the API.
+    ``answers`` maps each status to the shape of its body, for the description of the API, and
+    ``gives`` is the content type of that body. ``takes`` are the content types of a file that is
+    sent as it is, in the place of a ``body``: the handler reads it. ``problems`` are the codes of
+    those problems that do not follow from the rest of what is declared here; a test holds them
+    against what the route answers. ``described`` is what a channel says of its endpoint.
     ``problem`` reshapes problems for callers that expect more than ours.
     """
 
@@ -190,11 +199,39 @@ class Route:
     query: Sequence[str] = ()
     idempotent: bool = False
     key_optional: bool = False
+    takes: Sequence[str] = ()
+    gives: str = "application/json"
+    problems: tuple[str, ...] = ()
+    described: Described | None = None
     problem: Callable[[Problem], Mapping[str, Any]] = dict
 
     def __post_init__(self) -> None:
         if [bool(self.roles), self.public, self.signed].count(True) != 1:
             raise ValueError(f"{self.method} {self.path} must say who may call it")
+
+    @property
+    def codes(self) -> frozenset[str]:
+        """The codes of all problems that it may answer."""
+        found = {"internal_error", "try_again", *self.problems}
+        if self.described is not None:
+            return frozenset(found | set(self.described.problems))
+        found.add("invalid")  # no value of any query may be given twice
+        if self.roles:
+            found |= {"unauthorized", "forbidden"}
+        if self.body is not None or self.takes:
+            found |= {"too_large", "unsupported_media_type"}
+        if self.body is not None:
+            found.add("malformed")
+        if "cursor" in self.query:
+            found.add("invalid_cursor")
+        if "{" in self.path:
+            found.add("not_found")
+        return frozenset(found)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it says so when the same request came before."""
+        return self.idempotent or (self.described is not None and self.described.repeats)
 
     @property
     def name(self) -> str:

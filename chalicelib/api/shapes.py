@@ -36,9 +36,12 @@ from chalicelib.services.ports import (
     Appliance,
     Customer,
     DefaultPlan,
+    Export,
     FieldRegistration,
+    Import,
     Manufacturer,
     Message,
+    RowError,
     Settings,
     SettingsChange,
     Site,
@@ -224,6 +227,56 @@ class FieldRegistrationShape(TypedDict):
     resolved_at: str | None
     resolved_by: str | None
     resolution: str | None
+
+
+class ImportShape(TypedDict):
+    """A portfolio that a company moves in with.
+
+    Of a file with errors nothing is written. ``to_complete`` devices can be taken in and then
+    lack their plan or key. ``percent`` is how much of it is written or could not be.
+    """
+
+    import_id: str
+    format: Literal["portfolio", "mpm"]
+    state: Literal["checking", "refused", "checked", "writing", "done"]
+    rows: int
+    error_count: int
+    to_complete: int
+    written_rows: int
+    failed_rows: int
+    percent: int
+    made_at: str
+    made_by: str
+    written_by: str | None
+
+
+class ImportErrorShape(TypedDict):
+    """One thing that is wrong in a file. ``row`` is as a spreadsheet counts: the header is 1."""
+
+    row: int
+    column: str
+    message: str
+
+
+class ExportFileShape(TypedDict):
+    """One file of an export. ``path`` is where it is, behind the base URL of the API."""
+
+    number: int
+    path: str
+    rows: int
+
+
+class ExportShape(TypedDict):
+    """Everything that a company has, as files, each of which can be imported."""
+
+    export_id: str
+    state: Literal["running", "done"]
+    with_keys: bool
+    customers: int
+    devices: int
+    files: Sequence[ExportFileShape]
+    made_at: str
+    made_by: str
 
 
 class DebtShape(TypedDict):
@@ -493,6 +546,51 @@ def customer(person: Customer) -> CustomerShape:
         phone=person.phone,
         village_id=person.village_id,
         needs_review=list(person.needs_review),
+    )
+
+
+def import_shape(moving: Import) -> ImportShape:
+    """An import."""
+    dealt_with = moving.written_rows + moving.failed_rows
+    return ImportShape(
+        import_id=moving.import_id,
+        format=moving.format.value,
+        state=moving.state.value,
+        rows=moving.rows,
+        error_count=moving.error_count,
+        to_complete=moving.to_complete,
+        written_rows=moving.written_rows,
+        failed_rows=moving.failed_rows,
+        percent=100 * dealt_with // moving.rows if moving.rows else 0,
+        made_at=time_text(moving.made_at),
+        made_by=moving.made_by,
+        written_by=moving.written_by,
+    )
+
+
+def import_error(error: RowError) -> ImportErrorShape:
+    """One thing that is wrong in a file."""
+    return ImportErrorShape(row=error.line, column=error.column, message=error.message)
+
+
+def export_shape(moving: Export) -> ExportShape:
+    """An export."""
+    return ExportShape(
+        export_id=moving.export_id,
+        state=moving.state.value,
+        with_keys=moving.with_keys,
+        customers=moving.customers,
+        devices=moving.devices,
+        files=[
+            ExportFileShape(
+                number=number,
+                path=f"/exports/{moving.export_id}/files/{number}",
+                rows=file.rows,
+            )
+            for number, file in enumerate(moving.files, 1)
+        ],
+        made_at=time_text(moving.made_at),
+        made_by=moving.made_by,
     )
 
 

@@ -57,10 +57,13 @@ def _declare(kind: SiteKind, path: str, body: type[Any]) -> None:
         (delete, f"delete_{level}", f"Delete a {what} that nothing belongs to."),
     ):
         handler.__name__, handler.__doc__ = name, says
-    routes.route("POST", path, roles=ADMIN, body=body, answers={201: SiteShape})(create)
+    taken, changed, used = "name_taken", "version_conflict", "in_use"
+    declared: dict[str, Any] = {"roles": ADMIN, "body": body, "problems": (taken,)}
+    routes.route("POST", path, answers={201: SiteShape}, **declared)(create)
     routes.route("GET", path, roles=STAFF, query=LIST, answers={200: Listed[SiteShape]})(show)
-    routes.route("PUT", one, roles=ADMIN, body=body, answers={200: SiteShape})(replace)
-    routes.route("DELETE", one, roles=ADMIN, answers={204: None})(delete)
+    declared["problems"] = (taken, changed)
+    routes.route("PUT", one, answers={200: SiteShape}, **declared)(replace)
+    routes.route("DELETE", one, roles=ADMIN, answers={204: None}, problems=(used, changed))(delete)
 
 
 _declare(SiteKind.CLUSTER, "/clusters", ClusterBody)

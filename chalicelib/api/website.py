@@ -72,7 +72,9 @@ class _File:
     etag: str
 
 
-@routes.route("GET", "/office", public=True, answers={200: None})
+@routes.route(
+    "GET", "/office", public=True, answers={200: str, 304: None, 308: None}, gives="text/html"
+)
 def office(call: Call[None]) -> Answer:
     """Show the website of the office. It asks for a log-in."""
     if call.sent_path.endswith("/"):  # the page's links would lead one level too deep
@@ -80,7 +82,7 @@ def office(call: Call[None]) -> Answer:
     return _served(PAGE, _HTML, call)
 
 
-@routes.route("GET", "/office/{file}", public=True, answers={200: None})
+@routes.route("GET", "/office/{file}", public=True, answers={200: None, 304: None})
 def office_file(call: Call[None]) -> Answer:
     """Answer a file of the website."""
     name = call.path["file"]

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 RECONCILE_SPARE = timedelta(seconds=20)
 """What is left of the function's time for the part of the proof that is under way."""
 
+MOVE_SPARE = timedelta(seconds=60)
+"""What is left of the function's time for the file of an export that is under way."""
+
 Handle = Callable[[Mapping[str, Any]], None]
 
 
@@ -69,6 +72,24 @@ def call_provider(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
     def handle(body: Mapping[str, Any]) -> None:
         left = timedelta(milliseconds=context.get_remaining_time_in_millis())
         wiring.ask_provider.work(body["payment_id"], wiring.clock.now() + left)
+
+    return _each(event, wiring, handle)
+
+
+def move(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
+    """Make each step of an import or export."""
+    context: Any = event.context
+
+    def handle(body: Mapping[str, Any]) -> None:
+        move_id = body["move_id"]
+        match body["what"]:
+            case "check":
+                wiring.move_in.check(move_id)
+            case "write":
+                wiring.move_in.write(move_id, body["part"])
+            case _:
+                left = timedelta(milliseconds=context.get_remaining_time_in_millis())
+                wiring.move_out.work(move_id, wiring.clock.now() + left - MOVE_SPARE)
 
     return _each(event, wiring, handle)
 

@@ -20,7 +20,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from chalicelib.channels.claimed_serial import claimed_serial
-from chalicelib.channels.interface import BODY_BYTES_MAX, Channel, Desk, Endpoint
+from chalicelib.channels.interface import (
+    BODY_BYTES_MAX,
+    Channel,
+    Described,
+    Desk,
+    Endpoint,
+    texts,
+)
 from chalicelib.channels.strict_json import Malformed, Number, read_object
 from chalicelib.domain.errors import InvalidAmount, MwangaError, Refusal
 from chalicelib.domain.money import Currency, parse_amount
@@ -156,19 +163,41 @@ def confirmation(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
     return ProviderAnswer(200, {"ResultCode": 0, "ResultDesc": "Accepted"})
 
 
+def _described(*statuses: int) -> Described:
+    """Both have one form, and one answer: code and words."""
+    answer = {
+        "type": "object",
+        "required": ["ResultCode", "ResultDesc"],
+        "properties": {
+            "ResultCode": {"type": ["string", "integer"]},
+            "ResultDesc": {"type": "string"},
+        },
+    }
+    return Described(
+        proof="An unguessable part of the path, and an address of the provider's.",
+        body=texts("TransID", "TransAmount", "BillRefNumber", "BusinessShortCode", "TransTime"),
+        answers=dict.fromkeys(statuses, answer),
+    )
+
+
 CHANNEL = Channel(
     key=KEY,
     name="M-Pesa Kenya (Daraja C2B)",
     refusal_class=RefusalClass.ASKS_FIRST,
     endpoints=(
         Endpoint(
-            "daraja_validation", "POST", "/payments/daraja/{path_secret}/validation", validation
+            "daraja_validation",
+            "POST",
+            "/payments/daraja/{path_secret}/validation",
+            validation,
+            _described(200, 403, 404),
         ),
         Endpoint(
             "daraja_confirmation",
             "POST",
             "/payments/daraja/{path_secret}/confirmation",
             confirmation,
+            _described(200, 400, 403, 404, 503),
         ),
     ),
 )

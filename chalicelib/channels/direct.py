@@ -20,11 +20,14 @@ from chalicelib.channels.claimed_serial import claimed_serial
 from chalicelib.channels.interface import (
     JSON,
     Channel,
+    Described,
     Desk,
     Endpoint,
     NotFound,
+    Schema,
     check_size,
     header,
+    texts,
 )
 from chalicelib.channels.own_json import fields_of
 from chalicelib.domain.errors import FieldError, InvalidAmount, MwangaError, Refusal, Refused
@@ -137,14 +140,59 @@ def read(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
     return ProviderAnswer(200, payment)
 
 
+def _described(body: Schema | None, *problems: str, repeats: bool = False) -> Described:
+    """What every endpoint of partners has, and what one of them has besides."""
+    of_body = ("malformed", "too_large", "unsupported_media_type", "invalid") if body else ()
+    return Described(
+        proof="The partner's signature, good for five minutes.",
+        proof_headers={
+            "Mwanga-Partner": "The partner's id.",
+            "Mwanga-Signature": "t=<unix seconds>,v1=<hex HMAC-SHA256 of t, a dot and the raw "
+            "body, with the partner's secret>; for GET the text is t, a dot and the reference.",
+        },
+        body=body,
+        problems=(
+            *("unknown_partner", "invalid_signature", "expired_signature"),
+            *of_body,
+            *(str(problem) for problem in problems),
+        ),
+        repeats=repeats,
+    )
+
+
 CHANNEL = Channel(
     key=KEY,
     name="Direct",
     refusal_class=RefusalClass.ASKS_FIRST,
     endpoints=(
-        Endpoint("direct_pay", "POST", "/payments/direct", pay, (JSON,)),
-        Endpoint("direct_quote", "POST", "/payments/direct/quotes", quote, (JSON,)),
-        Endpoint("direct_read", "GET", "/payments/direct/{reference}", read),
+        Endpoint(
+            "direct_pay",
+            "POST",
+            "/payments/direct",
+            pay,
+            _described(
+                texts(*_PAYMENT_FIELDS, optional=_PAYMENT_FIELDS_OPTIONAL, open_ended=False),
+                "reference_conflict",
+                *Refusal,
+                repeats=True,
+            ),
+            (JSON,),
+        ),
+        Endpoint(
+            "direct_quote",
+            "POST",
+            "/payments/direct/quotes",
+            quote,
+            _described(texts(*_QUOTE_FIELDS, open_ended=False), *Refusal),
+            (JSON,),
+        ),
+        Endpoint(
+            "direct_read",
+            "GET",
+            "/payments/direct/{reference}",
+            read,
+            _described(None, "not_found"),
+        ),
     ),
 )
 

@@ -7,8 +7,8 @@ body, and presents the answer. Through the ``Desk`` a channel reaches the servic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -98,6 +98,29 @@ class Desk(Protocol):
         """The present moment, in UTC."""
 
 
+Schema = Mapping[str, Any]
+"""A JSON Schema, as plain data."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Described:
+    """What the description of the API says of an endpoint; nothing of it is enforced by that.
+
+    ``proof`` is how the caller shows who it is, and ``proof_headers`` the headers that it does so
+    with, with what each holds. ``body`` is what is taken, ``answers`` what is answered in the
+    provider's own words, by status (our own shapes, and problems, are known without it).
+    ``problems`` are the codes of problems that are raised. One that ``repeats`` says so when the
+    same came before.
+    """
+
+    proof: str
+    proof_headers: Mapping[str, str] = field(default_factory=dict)
+    body: Schema | None = None
+    answers: Mapping[int, Schema] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    repeats: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One route of a channel.
@@ -111,7 +134,18 @@ class Endpoint:
     method: str
     path: str
     function: Callable[[ProviderRequest, Desk], ProviderAnswer]
+    described: Described
     content_types: tuple[str, ...] = ()
+
+
+def texts(*required: str, optional: Sequence[str] = (), open_ended: bool = True) -> Schema:
+    """The schema of an object of texts. One that is ``open_ended`` may have other fields too."""
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": {name: {"type": "string"} for name in (*required, *optional)},
+        "additionalProperties": open_ended,
+    }
 
 
 @dataclass(frozen=True, slots=True)

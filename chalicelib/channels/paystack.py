@@ -26,11 +26,13 @@ from chalicelib.channels.interface import (
     BODY_BYTES_MAX,
     JSON,
     Channel,
+    Described,
     Desk,
     Endpoint,
     check_size,
     header,
     shown,
+    texts,
 )
 from chalicelib.channels.own_json import fields_of
 from chalicelib.channels.strict_json import Malformed, Number, read_object
@@ -220,8 +222,35 @@ CHANNEL = Channel(
     name="Paystack",
     refusal_class=RefusalClass.WE_START,
     endpoints=(
-        Endpoint("paystack_checkout", "POST", "/payments/paystack/checkouts", checkout, (JSON,)),
-        Endpoint("paystack_webhook", "POST", "/payments/paystack/webhook", webhook),
+        Endpoint(
+            "paystack_checkout",
+            "POST",
+            "/payments/paystack/checkouts",
+            checkout,
+            Described(
+                proof="Nobody has to: it takes no money, it opens a page on which to pay.",
+                body=texts(*_CHECKOUT_FIELDS, optional=_CHECKOUT_FIELDS_OPTIONAL, open_ended=False),
+                problems=(
+                    *("malformed", "too_large", "unsupported_media_type", "invalid"),
+                    *(refusal.value for refusal in Refusal),
+                ),
+            ),
+            (JSON,),
+        ),
+        Endpoint(
+            "paystack_webhook",
+            "POST",
+            "/payments/paystack/webhook",
+            webhook,
+            Described(
+                proof="The provider's signature.",
+                proof_headers={
+                    "x-paystack-signature": "Hex HMAC-SHA512 of the raw body, with our secret key."
+                },
+                body={"type": "object", "required": ["event", "data"]},
+                answers=dict.fromkeys((200, 400, 401, 413, 503), texts("status")),
+            ),
+        ),
     ),
     can_refund=True,
 )

@@ -158,6 +158,10 @@ class Angaza:
         refuse_unknown(technical)
         return {}, 0
 
+    def reveal(self, device: Device) -> Mapping[str, Any]:
+        """What was entered for a device, with its secrets: ``seal`` takes it as it is."""
+        return device.technical
+
     def _configuration(self) -> _Configuration:
         """Where the vendor is, and who we are there."""
         content = self._secrets(SECRET)

@@ -123,6 +123,10 @@ class Calin:
         refuse_unknown(technical)
         return {}, 0
 
+    def reveal(self, device: Device) -> Mapping[str, Any]:
+        """What was entered for a device, with its secrets: ``seal`` takes it as it is."""
+        return device.technical
+
     def _credentials(self) -> tuple[str, str, str]:
         """Where the vendor is, and who we are there."""
         content = self._secrets(SECRET)

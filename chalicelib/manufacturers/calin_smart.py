@@ -178,6 +178,10 @@ class CalinSmart:
         refuse_unknown(technical)
         return {}, 0
 
+    def reveal(self, device: Device) -> Mapping[str, Any]:
+        """What was entered for a device, with its secrets: ``seal`` takes it as it is."""
+        return device.technical
+
     def _configuration(self) -> _Configuration:
         """Where the vendor is, who we are there, and which clock it writes its times by."""
         content = self._secrets(SECRET)

@@ -15,12 +15,13 @@ from typing import Any
 from chalicelib.domain.account import Kind
 from chalicelib.domain.allocation import VendKind, VendRules
 from chalicelib.domain.errors import FieldError
-from chalicelib.manufacturers.sealing import SealBroken, Seals
+from chalicelib.manufacturers.sealing import Seals
 from chalicelib.services.ports import (
     Device,
     Issued,
     Manufacturer,
     RecoveryClass,
+    SealBroken,
     VendRefused,
 )
 
@@ -65,6 +66,7 @@ _DIGITS = re.compile(r"[0-9]{1,9}")
 _TOKEN = re.compile(r"[0-9]{9}")
 _TOKEN_OF_RESTRICTED_DIGITS = re.compile(r"[1-4]{15}")
 
+_STORED_OPENLY = ("starting_code", "value_divider", "restricted_digits")
 _TECHNICAL_FIELDS = ("secret_key", "starting_code", "value_divider", "restricted_digits", "count")
 
 
@@ -151,6 +153,20 @@ class OpenPaygo:
             stored["restricted_digits"] = True
         count = _whole(technical, "count", 0, COUNT_MAX, default=1)
         return {"sealed_key": self._seals.seal(key.lower(), serial_number), **stored}, count
+
+    def reveal(self, device: Device) -> Mapping[str, Any]:
+        """What was entered for a device, its key in the open; without the count, which lives on.
+
+        Raises:
+            SecretMissing, SealBroken: see there.
+        """
+        known = {
+            name: device.technical[name] for name in _STORED_OPENLY if name in device.technical
+        }
+        sealed_key = device.technical.get("sealed_key")
+        if sealed_key is None:
+            return known
+        return {"secret_key": self._seals.open(sealed_key, device.serial_number), **known}
 
     def _secret_key(self, device: Device) -> str:
         if "sealed_key" not in device.technical:

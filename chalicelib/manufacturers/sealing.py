@@ -13,18 +13,11 @@ from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chalicelib.domain.errors import MwangaError
-from chalicelib.services.ports import SecretMissing
+from chalicelib.services.ports import SealBroken, SecretMissing
 
 SECRET = "device-keys"  # noqa: S105 - the name of a secret, not a secret
 KEY_BYTES = 32
 NONCE_BYTES = 12
-
-
-class SealBroken(MwangaError):
-    """The sealed text was changed, belongs to another device, or was never one."""
-
-    code = "seal_broken"
 
 
 class Seals:

@@ -49,6 +49,16 @@ def provider_calls_queue_url() -> str:
     return _required("PROVIDER_CALLS_QUEUE_URL")
 
 
+def moves_queue_url() -> str:
+    """The queue of imports and exports to go on with."""
+    return _required("MOVES_QUEUE_URL")
+
+
+def files_bucket() -> str:
+    """The bucket of the files that companies move in and out with."""
+    return _required("FILES_BUCKET")
+
+
 def sms_gateway() -> str:
     """The key of the SMS gateway; ``log`` where none is configured."""
     return os.environ.get("SMS_GATEWAY") or "log"

@@ -70,7 +70,7 @@ class DeviceView:
 
 
 @dataclass(frozen=True, slots=True)
-class _Belongings:
+class Belongings:
     """What belongs to a device, whoever owns it: its token counter, and until when it runs."""
 
     counter: int | None = None
@@ -140,7 +140,7 @@ class KeepDevices:
         account = self._accounts.get(device.customer_id) if device.customer_id else None
         record = account.device(device.serial_number) if account else None
         if account is None or record is None:
-            return DeviceView(device, paid_until=_belongings_by_itself(device).paid_until)
+            return DeviceView(device, paid_until=belongings_by_itself(device).paid_until)
         plan = self._last_plan(account, record)
         return DeviceView(device, plan, record.paid_until, record.unlocked)
 
@@ -174,9 +174,9 @@ class KeepDevices:
             entered = count if module.manufacturer.local else None
             keep = COUNT not in technical
             if device.customer_id is None:
-                own = _belongings_by_itself(device)
+                own = belongings_by_itself(device)
                 counter = own.counter if keep and own.counter is not None else entered
-                after = _with_belongings(after, replace(own, counter=counter))
+                after = with_belongings(after, replace(own, counter=counter))
                 return self._registry.update_device(after)
             self._write_counter(after, device.customer_id, entered, actor, keep=keep)
             return after
@@ -298,13 +298,13 @@ class KeepDevices:
     def _give_up(self, device: Device, owner_id: str, act: Act) -> Device:
         """From its owner to nobody: what belongs to it stands with itself."""
         release, belongings = self._release(device, owner_id, act)
-        after = _with_belongings(replace(device, customer_id=None), belongings)
+        after = with_belongings(replace(device, customer_id=None), belongings)
         self._accounts.change(release.account, release.entry, device=after)
         return replace(after, revision=after.revision + 1)
 
     def _take_up(self, device: Device, customer_id: str, act: Act) -> Device:
         """From nobody to an owner."""
-        taking = self._taking(device, customer_id, _belongings_by_itself(device), act)
+        taking = self._taking(device, customer_id, belongings_by_itself(device), act)
         after = _without_belongings(replace(device, customer_id=customer_id))
         self._accounts.change(taking.account, taking.entry, device=after)
         return after
@@ -317,9 +317,7 @@ class KeepDevices:
         self._accounts.change_both(release, taking, after)
         return after
 
-    def _release(
-        self, device: Device, owner_id: str, act: Act
-    ) -> tuple[AccountChange, _Belongings]:
+    def _release(self, device: Device, owner_id: str, act: Act) -> tuple[AccountChange, Belongings]:
         """The owner's account without the device, and what belongs to the device."""
         account, record = self._record(device, owner_id)
         if account.plan_of(device.serial_number) is not None:
@@ -334,7 +332,7 @@ class KeepDevices:
             dropped=release.dropped,
             serial_number=device.serial_number,
         )
-        belongings = _Belongings(record.counter, record.paid_until, record.unlocked)
+        belongings = Belongings(record.counter, record.paid_until, record.unlocked)
         return AccountChange(release.account, entry), belongings
 
     def _released(self, account: Account, record: DeviceAccount, at: datetime) -> _Release:
@@ -361,7 +359,7 @@ class KeepDevices:
         return bool(owed_fees(record, tariffs, local_day(at, time_zone), time_zone))
 
     def _taking(
-        self, device: Device, customer_id: str, belongings: _Belongings, act: Act
+        self, device: Device, customer_id: str, belongings: Belongings, act: Act
     ) -> AccountChange:
         """The new owner's account with the device in it; one that is full cannot take it."""
         account = self._accounts.get(customer_id) or Account(customer_id)
@@ -393,17 +391,17 @@ class KeepDevices:
         self._journal.event(what, serial_number=device.serial_number, actor=actor)
 
 
-def _belongings_by_itself(device: Device) -> _Belongings:
+def belongings_by_itself(device: Device) -> Belongings:
     """What belongs to a device that nobody owns, as it stands with itself."""
     paid_until = device.technical.get(PAID_UNTIL)
-    return _Belongings(
+    return Belongings(
         counter=device.technical.get(COUNT),
         paid_until=datetime.fromisoformat(paid_until) if paid_until else None,
         unlocked=device.technical.get(UNLOCKED, False),
     )
 
 
-def _with_belongings(device: Device, own: _Belongings) -> Device:
+def with_belongings(device: Device, own: Belongings) -> Device:
     """The device with what belongs to it in its own item, as far as there is any."""
     technical = dict(device.technical)
     if own.counter is not None:
@@ -427,9 +425,7 @@ def _ended(tenures: tuple[Tenure, ...], at: datetime) -> tuple[Tenure, ...]:
     return tuple(t if t.until is not None else replace(t, until=at) for t in tenures)
 
 
-def _taken(
-    device: Device, account: Account, belongings: _Belongings, at: datetime
-) -> DeviceAccount:
+def _taken(device: Device, account: Account, belongings: Belongings, at: datetime) -> DeviceAccount:
     """The device's record with its new owner; one whose fees were left behind is taken up."""
     before = account.device(device.serial_number)
     record = before or DeviceAccount(device.serial_number, device.kind)

@@ -199,7 +199,7 @@ class RegisterFromField:
             ),
             None,
             actor=actor,
-            in_the_field=True,
+            meters_too=True,
             why="registration in the app",
         )
 

@@ -27,5 +27,10 @@ def clean_name(text: str, field: str = "name") -> str:
     return name
 
 
+def folded(name: str) -> str:
+    """A name as it is compared: without case, without double or outer spaces."""
+    return " ".join(name.split()).casefold()
+
+
 def _is_invisible(character: str) -> bool:
     return unicodedata.category(character).startswith("C") and character not in _JOINERS

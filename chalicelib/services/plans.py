@@ -8,11 +8,13 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 from chalicelib.domain.account import Account, DeviceAccount, Kind
 from chalicelib.domain.errors import DeviceHasOpenPlan, FieldError, MwangaError, Refusal, Refused
+from chalicelib.domain.moment import start_of_day
 from chalicelib.domain.payment import Payment
 from chalicelib.domain.plan import Plan, Terms, make_plan
 from chalicelib.services.accept import ReferenceConflict
@@ -24,6 +26,7 @@ from chalicelib.services.ports import (
     Accounts,
     ApplianceKind,
     Appliances,
+    Catalogue,
     Clock,
     ConditionFailed,
     Customers,
@@ -84,6 +87,7 @@ class SellPlans:
         customers: Customers,
         appliances: Appliances,
         registry: Registry,
+        catalogue: Catalogue,
         manufacturers: Manufacturers,
         unlock: Unlock,
         clock: Clock,
@@ -95,6 +99,7 @@ class SellPlans:
         self._customers = customers
         self._appliances = appliances
         self._registry = registry
+        self._catalogue = catalogue
         self._manufacturers = manufacturers
         self._unlock = unlock
         self._clock = clock
@@ -112,8 +117,13 @@ class SellPlans:
         name: str | None,
         key: str,
         actor: str,
+        sold_on: date | None = None,
+        why: str = "sale of an appliance",
     ) -> Sale:
         """Sell an appliance, or something of that name, once per idempotency key.
+
+        ``sold_on`` is a day in the past where it was sold before this system knew of it; ``why``
+        is the reason that the account's entry gives.
 
         Raises:
             CustomerNotFound: see there.
@@ -136,12 +146,11 @@ class SellPlans:
                 terms,
                 plan_id=new_plan_id(),
                 name=self._name_of(appliance_id, name),
-                sold_at=self._clock.now(),
+                sold_at=self._moment_of(sold_on),
             )
+            act = Act(actor, self._clock.now(), why)
             try:
-                self._write_appliance(
-                    customer_id, plan, (guard_id, f"{plan.plan_id} {asked}"), actor
-                )
+                self._write_appliance(customer_id, plan, (guard_id, f"{plan.plan_id} {asked}"), act)
             except (VersionConflict, ConditionFailed):
                 self._wait(round_number)
                 continue
@@ -149,19 +158,23 @@ class SellPlans:
         raise VersionConflict(customer_id)
 
     def _write_appliance(
-        self, customer_id: str, plan: Plan, guard: tuple[str, str], actor: str
+        self, customer_id: str, plan: Plan, guard: tuple[str, str], act: Act
     ) -> None:
         account = (self._accounts.get(customer_id) or Account(customer_id)).next_version()
         if not plan.is_paid:
             account = account.with_plan(plan)
-        act = Act(actor, plan.sold_at, "sale of an appliance")
         self._accounts.change(
             account,
             entry_of(act, account, "plan_sold", opened=plan),
             ended_plans=(plan,) if plan.is_paid else (),
             guard=guard,
         )
-        self._note(plan, account, actor)
+        self._note(plan, account, act.actor)
+
+    def _moment_of(self, sold_on: date | None) -> datetime:
+        if sold_on is None:
+            return self._clock.now()
+        return start_of_day(sold_on, ZoneInfo(self._catalogue.settings().time_zone))
 
     def _name_of(self, appliance_id: int | None, name: str | None) -> str:
         if (appliance_id is None) == (name is None):
@@ -293,18 +306,19 @@ def with_device_plan(
     device: Device,
     plan: Plan,
     unlock: Unlock,
+    carry_days: Fraction = Fraction(0),
 ) -> DeviceSale:
     """Put a device's plan into its owner's account, and into the device's record there.
 
     A plan that was already paid in full unlocks the device at once; any other locks it again,
-    until it is paid off.
+    until it is paid off. ``carry_days`` is the part of a day that was bought on that plan before.
 
     Raises:
         AccountFull: one open plan too many.
         FieldError: on ``already_paid``: the device is paid off, and there can be no unlock token.
         SecretMissing: the device's key cannot be opened now.
     """
-    sold = replace(record, plan_id=plan.plan_id, carry_days=Fraction(0), unlocked=False)
+    sold = replace(record, plan_id=plan.plan_id, carry_days=carry_days, unlocked=False)
     account = account.with_device(sold)
     if not plan.is_paid:
         return DeviceSale(account.with_plan(plan))

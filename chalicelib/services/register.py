@@ -7,19 +7,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from chalicelib.domain.account import Account, DeviceAccount, Kind, Tenure
 from chalicelib.domain.errors import FieldError, MwangaError
 from chalicelib.domain.moment import local_day, start_of_day
 from chalicelib.domain.plan import Plan, Terms
 from chalicelib.domain.serial import normalise_serial
+from chalicelib.domain.tariff import Tariff
 from chalicelib.services.accept import rules_of
 from chalicelib.services.appliances import default_terms
 from chalicelib.services.customers import KeepCustomers, Person
-from chalicelib.services.devices import DeviceView
+from chalicelib.services.devices import Belongings, DeviceView, with_belongings
 from chalicelib.services.entries import Act, entry_of
 from chalicelib.services.fields import below
 from chalicelib.services.jitter import jitter_seconds
+from chalicelib.services.opening import (
+    OpenedMeter,
+    Opening,
+    check_kind,
+    opened_meter,
+    opened_time,
+)
 from chalicelib.services.plans import device_plan, with_device_plan
 from chalicelib.services.ports import (
     Accounts,
@@ -64,7 +73,8 @@ class NewDevice:
     A meter needs ``tariff_id``; an SHS or e-bike needs ``terms``, or an appliance with a default
     plan. ``village_id`` is the customer's where it is ``None``. One that is ``to_complete`` may
     lack its plan and what its manufacturer needs: it is registered all the same, for a person to
-    complete.
+    complete. One that had an owner before this system knew it brings its ``opening`` balances; it
+    has the plan that ``terms`` say, or none.
     """
 
     serial_number: str
@@ -75,6 +85,7 @@ class NewDevice:
     terms: Terms | None = None
     technical: Mapping[str, Any] | None = None
     to_complete: bool = False
+    opening: Opening | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +142,13 @@ class Register:
         registered_on: date | None,
         *,
         actor: str,
-        in_the_field: bool,
+        meters_too: bool,
         why: str = "registration",
     ) -> Registered:
         """Register the device with its owner: a person, or the id of a customer.
 
-        ``in_the_field``: field staff say so, who alone may register meters. ``why`` is the reason
-        that the account's entry gives.
+        ``meters_too``: field staff say so, who alone may register meters, or a company moves in
+        with those that it has. ``why`` is the reason that the account's entry gives.
 
         Raises:
             MeterRegistrationRequiresApp: see there.
@@ -151,7 +162,7 @@ class Register:
         with below("device"):
             serial_number = normalise_serial(new.serial_number)
             module = self._module(new.manufacturer)
-        if module.manufacturer.kind is Kind.METER and not in_the_field:
+        if module.manufacturer.kind is Kind.METER and not meters_too:
             raise MeterRegistrationRequiresApp("meters are registered by field staff, in the app")
         day, moment = self._day_and_moment(registered_on)
         checked = owner if isinstance(owner, str) else self._checked(owner)
@@ -176,7 +187,47 @@ class Register:
             return Registered(customer, self._show_device(made.device))
         raise TryAgain("the same things are being registered by another request")
 
+    def stock(
+        self, new: NewDevice, opening: Opening, registered_on: date | None, *, actor: str
+    ) -> DeviceView:
+        """Register a device that nobody owns (yet), with what belongs to it.
+
+        Raises:
+            FieldError: on the field that cannot be accepted; on ``serial_number`` where the
+                device is registered with other things.
+            SecretMissing, TryAgain, OutcomeUnknown: not registered, or not known to be: the same
+                request may be sent again.
+        """
+        serial_number = normalise_serial(new.serial_number)
+        module = self._module(new.manufacturer)
+        day, _ = self._day_and_moment(registered_on)
+        device, counter = self._device(serial_number, new, module, None, day)
+        self._check_goods(device, new)
+        check_kind(opening, device.kind)
+        own = Belongings(counter, opening.paid_until, opening.unlocked)
+        device = with_belongings(device, own)
+        try:
+            self._registry.create_device(device)
+        except ConditionFailed as failed:
+            stored = self._devices.get(serial_number)
+            if failed.what != "device" or stored is None:
+                raise TryAgain("the village is being changed by another request") from failed
+            if replace(stored, technical={}, revision=1) != replace(device, technical={}):
+                raise FieldError("serial_number", "is registered already") from failed
+            return self._show_device(stored)
+        self._journal.event("device_stocked", serial_number=serial_number, actor=actor)
+        return self._show_device(device)
+
     # --- what there is ------------------------------------------------------------------------
+
+    def _check_goods(self, device: Device, new: NewDevice) -> None:
+        """The tariff or appliance of a device in stock exists and is one for its kind."""
+        if device.kind is not Kind.METER:
+            if new.tariff_id is not None:
+                raise FieldError("tariff_id", "only meters have a tariff")
+            self._appliance(device.kind, new.appliance_id)
+        elif new.tariff_id is not None or new.appliance_id is not None:
+            self._tariff(new)  # it refuses an appliance
 
     def _module(self, key: str) -> Issuer | Vendor:
         try:
@@ -224,7 +275,7 @@ class Register:
         serial_number: str,
         new: NewDevice,
         module: Issuer | Vendor,
-        customer: Customer,
+        customer: Customer | None,
         day: date,
     ) -> tuple[Device, int | None]:
         """The device, its secrets sealed, and its counter where tokens are computed here."""
@@ -243,7 +294,7 @@ class Register:
             village_id=self._village(new, customer),
             registered_on=day,
             state=state,
-            customer_id=customer.customer_id,
+            customer_id=customer.customer_id if customer else None,
             tariff_id=new.tariff_id,
             appliance_id=new.appliance_id,
             technical=sealed,
@@ -264,22 +315,34 @@ class Register:
         account = self._accounts.get(customer.customer_id) or Account(customer.customer_id)
         account = account.next_version()
         serial_number = device.serial_number
+        if new.opening is not None:
+            check_kind(new.opening, device.kind)
         if device.kind is Kind.METER:
-            tenure = self._tenure(new, moment)
-            account = account.with_device(
-                DeviceAccount(serial_number, device.kind, tenures=(tenure,), counter=counter)
+            meter = self._meter(device, counter, new, moment)
+            account = account.with_device(meter.record)
+            entry = entry_of(
+                act,
+                account,
+                "registered",
+                lines=meter.lines,
+                carries=meter.carries,
+                serial_number=serial_number,
             )
-            entry = entry_of(act, account, "registered", serial_number=serial_number)
             return Registration(customer, new_customer, device, account, entry)
         plan = self._plan(device, new, moment)
         record = DeviceAccount(serial_number, device.kind, counter=counter)
+        if new.opening is not None:
+            record = opened_time(record, new.opening)
         if plan is None:
-            device = replace(device, state=DeviceState.NEEDS_REVIEW)
+            if not record.unlocked:
+                device = replace(device, state=DeviceState.NEEDS_REVIEW)
             account = account.with_device(record)
             entry = entry_of(act, account, "registered", serial_number=serial_number)
             return Registration(customer, new_customer, device, account, entry)
+        if record.unlocked:
+            raise FieldError("unlocked", "must be empty: the device has a plan to pay off")
         with below("plan"):
-            sale = with_device_plan(account, record, device, plan, self._unlock)
+            sale = with_device_plan(account, record, device, plan, self._unlock, record.carry_days)
         entry = entry_of(
             act,
             sale.account,
@@ -300,8 +363,7 @@ class Register:
 
     def _day_and_moment(self, registered_on: date | None) -> tuple[date, datetime]:
         """The day of the registration, and the moment at which fees and plan begin."""
-        now = self._clock.now()
-        time_zone = rules_of(self._catalogue.settings()).time_zone
+        now, time_zone = self._clock.now(), self._time_zone()
         today = local_day(now, time_zone)
         if registered_on is None or registered_on == today:
             return today, now
@@ -309,23 +371,44 @@ class Register:
             raise FieldError("registered_on", "must be a day from 2000-01-01 to today")
         return registered_on, start_of_day(registered_on, time_zone)
 
-    def _village(self, new: NewDevice, customer: Customer) -> int:
+    def _time_zone(self) -> ZoneInfo:
+        return rules_of(self._catalogue.settings()).time_zone
+
+    def _village(self, new: NewDevice, customer: Customer | None) -> int:
         if new.village_id is None:
+            if customer is None:
+                raise FieldError("village_id", "is required: nobody owns the device")
             return customer.village_id
         if self._sites.get(SiteKind.VILLAGE, new.village_id) is None:
             raise FieldError("village_id", "there is none of that id")
         return new.village_id
 
-    def _tenure(self, new: NewDevice, since: datetime) -> Tenure:
-        """The tariff of a meter, from that moment on."""
+    def _meter(
+        self, device: Device, counter: int | None, new: NewDevice, moment: datetime
+    ) -> OpenedMeter:
+        """The record of a meter, under its tariff from its registration on."""
+        opening, time_zone = new.opening, self._time_zone()
+        if opening is not None and opening.access_rate_since is not None:
+            moment = start_of_day(opening.access_rate_since, time_zone)
+        tariff = self._tariff(new)
+        tenure = Tenure(tariff.tariff_id, moment)
+        record = DeviceAccount(
+            device.serial_number, device.kind, tenures=(tenure,), counter=counter
+        )
+        if opening is None:
+            return OpenedMeter(record)
+        return opened_meter(record, opening, tariff, time_zone)
+
+    def _tariff(self, new: NewDevice) -> Tariff:
         for name, given in (("plan", new.terms), ("appliance_id", new.appliance_id)):
             if given is not None:
                 raise FieldError(name, "a meter has a tariff instead")
         if new.tariff_id is None:
             raise FieldError("tariff_id", "is required for a meter")
-        if self._tariffs.get(new.tariff_id) is None:
+        tariff = self._tariffs.get(new.tariff_id)
+        if tariff is None:
             raise FieldError("tariff_id", "there is none of that id")
-        return Tenure(new.tariff_id, since)
+        return tariff
 
     def _plan(self, device: Device, new: NewDevice, sold_at: datetime) -> Plan | None:
         """The plan on which an SHS or e-bike is sold with its registration.
@@ -336,6 +419,11 @@ class Register:
             raise FieldError("tariff_id", "only meters have a tariff")
         if new.to_complete and new.terms is None and new.appliance_id is None:
             return None
+        if new.opening is not None and new.terms is None:  # it has no plan (any more)
+            self._appliance(device.kind, new.appliance_id)
+            return None
+        if new.opening is not None and new.opening.sold_on is not None:
+            sold_at = start_of_day(new.opening.sold_on, self._time_zone())
         terms, name = self._terms_and_name(device, new)
         with below("plan"):
             return device_plan(terms, device, name, sold_at)

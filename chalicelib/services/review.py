@@ -182,7 +182,7 @@ class ReviewRegistrations:
             device,
             None,
             actor=actor,
-            in_the_field=True,  # they posted it
+            meters_too=True,  # they posted it
             why=f"registration in the app by {stored.posted_by}, completed: {reason}",
         )
         return replace(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from chalicelib.services.names import folded
 from chalicelib.services.ports import (
     ConditionFailed,
     Customer,
@@ -24,7 +25,7 @@ from chalicelib.store.accounts import (
 from chalicelib.store.cursors import Listing
 from chalicelib.store.devices import as_read, next_revision_of_device
 from chalicelib.store.dynamodb import ConditionUnmet, find, put, reading
-from chalicelib.store.models import AccountRow, CustomerRow, DeviceRow, GuardRow, folded
+from chalicelib.store.models import AccountRow, CustomerRow, DeviceRow, GuardRow
 from chalicelib.store.numbers import last_number, next_number
 from chalicelib.store.payments import one_version_behind
 from chalicelib.store.sites import count_children
@@ -72,7 +73,7 @@ class DynamoRegistry:
 
     def customer_of(self, phone: str, name: str, surname: str) -> Customer | None:
         """The customer with that phone and that name, read consistently by way of the guard."""
-        customer_id = self.guard(_identity(phone, name, surname))
+        customer_id = self.guard(identity_of_person(phone, name, surname))
         row = find(CustomerRow, customer_id) if customer_id else None
         return row.value() if row else None
 
@@ -187,6 +188,17 @@ class DynamoRegistry:
             ("device", "guard", "customer", "village", "account", "entry", "payment"),
         )
 
+    def create_device(self, device: Device) -> None:
+        """Store a new device that nobody owns, in one transaction.
+
+        Raises:
+            ConditionFailed, TryAgain, OutcomeUnknown: see there.
+        """
+        transaction = Transaction()
+        transaction.put("device", DeviceRow.of(device), DeviceRow.serial_number.does_not_exist())
+        _count_in_villages(transaction, {device.village_id: 1})
+        _commit(transaction, ("device", "village"))
+
     def update_device(self, device: Device) -> Device:
         """Write the device if its stored revision is still ``device.revision``.
 
@@ -244,10 +256,10 @@ def _count_in_villages(transaction: Transaction, change: Mapping[int, int]) -> N
 
 
 def _identity_of(customer: Customer) -> str:
-    return _identity(customer.phone, customer.name, customer.surname)
+    return identity_of_person(customer.phone, customer.name, customer.surname)
 
 
-def _identity(phone: str, name: str, surname: str) -> str:
+def identity_of_person(phone: str, name: str, surname: str) -> str:
     """The guard of a customer: the same for the same phone and, case and spacing aside, name."""
     parts = (folded(part).replace("%", "%25").replace("#", "%23") for part in (name, surname))
     return "#".join(("customer", phone, *parts))

@@ -17,6 +17,7 @@ from chalicelib.domain.allocation import Line, OwnArrears
 from chalicelib.domain.payment import Event, Payment, Refund, Status, Token, Vend
 from chalicelib.domain.plan import Every, Plan, PlanKind, PlanState
 from chalicelib.domain.tariff import Rate, Tariff
+from chalicelib.services.names import folded
 from chalicelib.services.ports import (
     Appliance,
     ApplianceKind,
@@ -50,6 +51,9 @@ from chalicelib.store.attributes import (
     records,
 )
 from chalicelib.store.connection import Index, Table
+
+IN_STOCK = "stock"
+"""The one partition of the devices that nobody owns."""
 
 OPEN_SHARDS = 16
 """Open payments are spread over this many index partitions."""
@@ -316,11 +320,6 @@ class CustomerRow(Table):
         return super().of(value, name_folded=name_folded, name_initial=name_folded[:1], **more)
 
 
-def folded(name: str) -> str:
-    """A name as it is compared: without case, without double or outer spaces."""
-    return " ".join(name.split()).casefold()
-
-
 class ByCustomer(Index):
     """Devices of a customer."""
 
@@ -334,8 +333,21 @@ class ByCustomer(Index):
     serial_number = UnicodeAttribute(range_key=True)
 
 
+class ByStock(Index):
+    """Devices that nobody owns."""
+
+    class Meta:
+        """Whole rows, and sparse: a device with an owner is not in it."""
+
+        index_name = "by_stock"
+        projection = AllProjection()
+
+    stock = UnicodeAttribute(hash_key=True)
+    serial_number = UnicodeAttribute(range_key=True)
+
+
 class DeviceRow(Table):
-    """A device."""
+    """A device. ``stock`` is there exactly as long as nobody owns it."""
 
     class Meta:
         """See ``Table``."""
@@ -356,8 +368,17 @@ class DeviceRow(Table):
     appliance_id = WholeNumberAttribute(null=True)
     technical = DocumentAttribute(null=True)
     revision = WholeNumberAttribute()
+    stock = UnicodeAttribute(null=True)
 
     by_customer = ByCustomer()
+    by_stock = ByStock()
+
+    @classmethod
+    def of(cls, value: Device, **more: Any) -> DeviceRow:
+        """The row for a device, with its place among those that nobody owns."""
+        if value.customer_id is None:
+            more["stock"] = IN_STOCK
+        return super().of(value, **more)
 
 
 class RegistrationsByStatus(Index):

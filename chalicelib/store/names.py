@@ -5,19 +5,20 @@ Each name in use is held by a guard, written and deleted in one transaction with
 
 from __future__ import annotations
 
-from chalicelib.store.models import GuardRow, folded
+from chalicelib.services.names import folded
+from chalicelib.store.models import GuardRow
 from chalicelib.store.transaction import Transaction
 
 
 def hold_name(transaction: Transaction, in_list: str, name: str, holder: str) -> None:
     """Take a name; refused under ``name`` if it is taken."""
-    row = GuardRow(guard_id=_guard_id(in_list, name), held_by=holder)
+    row = GuardRow(guard_id=name_guard(in_list, name), held_by=holder)
     transaction.put("name", row, GuardRow.guard_id.does_not_exist())
 
 
 def release_name(transaction: Transaction, in_list: str, name: str, holder: str) -> None:
     """Give a name back; refused under ``holder`` if it is not the holder's any more."""
-    row = GuardRow(guard_id=_guard_id(in_list, name))
+    row = GuardRow(guard_id=name_guard(in_list, name))
     transaction.delete("holder", row, GuardRow.held_by == holder)
 
 
@@ -28,5 +29,6 @@ def rename(transaction: Transaction, in_list: str, before: str, after: str, hold
         hold_name(transaction, in_list, after, holder)
 
 
-def _guard_id(in_list: str, name: str) -> str:
+def name_guard(in_list: str, name: str) -> str:
+    """The guard of a name in a list."""
     return f"name#{in_list}#{folded(name)}"

@@ -1,4 +1,4 @@
-"""The four queues.
+"""The five queues.
 
 A message says what to look at and never how it stands: whoever takes it reads the present state.
 """
@@ -88,6 +88,14 @@ class SqsQueues:
         """
         body = {"payment_id": payment_id}
         _send(environment.provider_calls_queue_url(), body, DelaySeconds=_delay(delay_seconds))
+
+    def move(self, what: str, move_id: str, part: int = 0) -> None:
+        """Queue a step of an import or export.
+
+        Raises:
+            QueueUnavailable: as above.
+        """
+        _send(environment.moves_queue_url(), {"what": what, "move_id": move_id, "part": part})
 
 
 def _send(queue_url: str, body: dict[str, Any], **settings: Any) -> None:

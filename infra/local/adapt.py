@@ -14,6 +14,7 @@ from typing import Any
 Template = dict[str, Any]
 
 GATEWAY_RESPONSES = "x-amazon-apigateway-gateway-responses"
+BINARY_TYPES = "x-amazon-apigateway-binary-media-types"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ def _gateway_responses_as_resources(template: Template, _: LocalAddresses) -> No
         }
 
 
+def _binary_types_as_property(template: Template, _: LocalAddresses) -> None:
+    api = template["Resources"]["RestAPI"]["Properties"]
+    api["BinaryMediaTypes"] = api["DefinitionBody"][BINARY_TYPES]
+
+
 def _sms_to_log(template: Template, addresses: LocalAddresses) -> None:
     variables = template["Globals"]["Function"]["Environment"]["Variables"]
     variables["SMS_GATEWAY"] = "log"
@@ -74,6 +80,10 @@ def _sms_to_log(template: Template, addresses: LocalAddresses) -> None:
 def _staff_checked_often(template: Template, _: LocalAddresses) -> None:
     variables = template["Resources"]["APIHandler"]["Properties"]["Environment"]["Variables"]
     variables["STAFF_CHECK_SECONDS"] = "1"
+
+
+def _files_in_the_clear(template: Template, _: LocalAddresses) -> None:
+    del template["Resources"]["FilesBucketPolicy"]
 
 
 DIFFERENCES = (
@@ -98,6 +108,14 @@ DIFFERENCES = (
         apply=_gateway_responses_as_resources,
     ),
     Difference(
+        places=("Resources.RestAPI.Properties.BinaryMediaTypes",),
+        reason=(
+            "The emulator ignores binary media types in the API's body and takes them as a "
+            "property of the API."
+        ),
+        apply=_binary_types_as_property,
+    ),
+    Difference(
         places=(
             "Globals.Function.Environment.Variables.SMS_GATEWAY",
             "Globals.Function.Environment.Variables.SMS_LOG_URL",
@@ -112,5 +130,10 @@ DIFFERENCES = (
             "here wants to wait that long."
         ),
         apply=_staff_checked_often,
+    ),
+    Difference(
+        places=("Resources.FilesBucketPolicy",),
+        reason="It denies what does not come by TLS. The emulator is on this machine, without TLS.",
+        apply=_files_in_the_clear,
     ),
 )

@@ -137,6 +137,11 @@ class StaffMember:
         """Create something, or have something done."""
         return self.call("POST", path, body, key=key)
 
+    def send_file(self, path: str, content: bytes, **query: Any) -> Answer:
+        """Send a file as it is."""
+        headers = {**self.authorization, "Content-Type": "application/octet-stream"}
+        return self._api.call("POST", path, content, headers=headers, query=query)
+
     def put(self, path: str, body: Any) -> Answer:
         """Replace something."""
         return self.call("PUT", path, body)

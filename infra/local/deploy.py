@@ -51,6 +51,7 @@ class Deployed:
             "vend": "Vend",
             "call_provider": "CallProvider",
             "send_messages": "SendMessages",
+            "move": "Move",
             "sweep": "Sweep",
             "reconcile": "Reconcile",
         }

@@ -76,10 +76,10 @@ def test_stack_json_holds_what_tools_rely_on(stack: Stack, state: Path) -> None:
     assert {"payments", "accounts", "ended_plans"} <= set(stack["tables"])
     assert set(stack["queues"]) == {
         *("payments", "payments-dead", "vends", "vends-dead", "messages", "messages-dead"),
-        *("provider-calls", "provider-calls-dead"),
+        *("provider-calls", "provider-calls-dead", "moves", "moves-dead"),
     }
     assert set(stack["functions"]) == {
-        *("api", "settle", "vend", "call_provider", "send_messages", "sweep", "reconcile"),
+        *("api", "settle", "vend", "call_provider", "send_messages", "move", "sweep", "reconcile"),
     }
 
 

@@ -22,6 +22,7 @@ WORKERS = {
     "Vend": "VendsQueue",
     "SendMessages": "MessagesQueue",
     "CallProvider": "ProviderCallsQueue",
+    "Move": "MovesQueue",
 }
 SCHEDULES = {"Sweep": "rate(1 minute)", "Reconcile": "rate(5 minutes)"}
 FUNCTIONS = {"APIHandler", *SCHEDULES, *WORKERS}
@@ -30,6 +31,7 @@ DEAD_QUEUES = {
     "VendsQueue": "VendsDeadQueue",
     "MessagesQueue": "MessagesDeadQueue",
     "ProviderCallsQueue": "ProviderCallsDeadQueue",
+    "MovesQueue": "MovesDeadQueue",
 }
 COUNTED_ALARMS = {
     "ReferenceConflicts",
@@ -53,6 +55,7 @@ TABLE_KEYS = {
     "entries": {"customer_id": "S", "account_version": "N"},
     "guards": {"guard_id": "S"},
     "messages": {"payment_id": "S", "number": "N"},
+    "moves": {"move_id": "S", "item": "S"},
     "payments": {"payment_id": "S"},
     "reconciliations": {"run_id": "S"},
     "registrations": {"registration_id": "S"},
@@ -157,6 +160,8 @@ class TestFunctions:
             "VENDS_QUEUE_URL": {"Ref": "VendsQueue"},
             "MESSAGES_QUEUE_URL": {"Ref": "MessagesQueue"},
             "PROVIDER_CALLS_QUEUE_URL": {"Ref": "ProviderCallsQueue"},
+            "MOVES_QUEUE_URL": {"Ref": "MovesQueue"},
+            "FILES_BUCKET": {"Ref": "FilesBucket"},
         }
 
     @pytest.mark.parametrize("function", sorted(FUNCTIONS))
@@ -180,7 +185,7 @@ class TestFunctions:
         assert properties["Runtime"] == f"python{(ROOT / '.python-version').read_text().strip()}"
         assert properties["Architectures"] == ["arm64"]
 
-    @pytest.mark.parametrize("worker", ["Vend", "CallProvider"])
+    @pytest.mark.parametrize("worker", ["Vend", "CallProvider", "Move"])
     def test_what_waits_may_put_itself_back_on_its_queue_many_times(
         self, expanded: Template, worker: str
     ) -> None:
@@ -212,7 +217,8 @@ class TestEventSources:
         assert mappings(expanded)[worker]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
     @pytest.mark.parametrize(
-        ("worker", "size"), [("Settle", 10), ("Vend", 1), ("SendMessages", 10), ("CallProvider", 1)]
+        ("worker", "size"),
+        [("Settle", 10), ("Vend", 1), ("SendMessages", 10), ("CallProvider", 1), ("Move", 1)],
     )
     def test_batches_are_of_the_designed_size(
         self, expanded: Template, worker: str, size: int
@@ -221,7 +227,7 @@ class TestEventSources:
         assert mapping["BatchSize"] == size
         assert mapping["MaximumBatchingWindowInSeconds"] == 0
 
-    @pytest.mark.parametrize("worker", ["Vend", "CallProvider"])
+    @pytest.mark.parametrize("worker", ["Vend", "CallProvider", "Move"])
     def test_calls_to_vendors_are_bounded(self, expanded: Template, worker: str) -> None:
         assert 2 <= mappings(expanded)[worker]["ScalingConfig"]["MaximumConcurrency"] <= 1000
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from tests.integration.store.ledger_of_requests import LedgerOfRequests
 
 TABLES = Path(__file__).parents[2] / "infra" / "tables.yaml"
 STACK = "test"
-_QUEUES = ("payments", "vends", "messages", "provider-calls")
+_QUEUES = ("payments", "vends", "messages", "provider-calls", "moves")
 
 
 quick_moto.quicken()
@@ -39,6 +40,7 @@ class Cloud:
     dynamodb: Any
     sqs: Any
     secrets: Any
+    s3: Any
 
     def put_secret(self, name: str, content: Any) -> None:
         """Store a secret under its plain name, as JSON unless it is a text already."""
@@ -109,6 +111,7 @@ def installed() -> Cloud:
         backend.tables = copy.deepcopy(_empty_tables)
         for queue in _QUEUES:
             _make_queue(made.sqs, queue)
+        _make_bucket(made.s3)
     else:
         install(made)
         _empty_tables.update(copy.deepcopy(backend.tables))
@@ -127,6 +130,7 @@ def _clients() -> Cloud:
         dynamodb=session.client("dynamodb"),
         sqs=session.client("sqs"),
         secrets=session.client("secretsmanager"),
+        s3=session.client("s3"),
     )
 
 
@@ -134,6 +138,7 @@ def install(cloud: Cloud) -> dict[str, str]:
     """Make the tables and queues; answer the variables that name the queues."""
     for definition in table_definitions():
         cloud.dynamodb.create_table(**definition)
+    _make_bucket(cloud.s3)
     return {
         f"{queue.upper().replace('-', '_')}_QUEUE_URL": _make_queue(cloud.sqs, queue)
         for queue in _QUEUES
@@ -168,6 +173,13 @@ def _definition(properties: Mapping[str, Any]) -> dict[str, Any]:
         "TableName": name,
         **{name: properties[name] for name in wanted if name in properties},
     }
+
+
+def _make_bucket(s3: Any) -> None:
+    if s3.list_buckets()["Buckets"]:
+        return
+    location = {"LocationConstraint": REGION}
+    s3.create_bucket(Bucket=os.environ["FILES_BUCKET"], CreateBucketConfiguration=location)
 
 
 def _make_queue(sqs: Any, queue: str) -> str:

@@ -68,6 +68,12 @@ class VendRefused(MwangaError):
         self.code = code
 
 
+class SealBroken(MwangaError):
+    """A sealed secret was changed, belongs to another device, or was never one."""
+
+    code = "seal_broken"
+
+
 class VendorUnreachable(MwangaError):
     """The manufacturer was certainly not reached, so it may be asked again."""
 
@@ -161,6 +167,14 @@ class Issuer(Protocol):
             FieldError: with a path below ``technical``.
         """
 
+    def reveal(self, device: Device) -> Mapping[str, Any]:
+        """What was entered for a device, secrets in the open: what ``seal`` takes, less a count.
+
+        Raises:
+            SecretMissing: the key that sealed them is not there now.
+            SealBroken: they do not open.
+        """
+
 
 class Vendor(Protocol):
     """A manufacturer that is called over the network."""
@@ -203,6 +217,9 @@ class Vendor(Protocol):
         self, serial_number: str, technical: Mapping[str, Any]
     ) -> tuple[Mapping[str, Any], int]:
         """As ``Issuer.seal``; the counter is 0 where there is none."""
+
+    def reveal(self, device: Device) -> Mapping[str, Any]:
+        """As ``Issuer.reveal``."""
 
 
 def issues_tokens(module: Issuer | Vendor) -> TypeIs[Issuer]:

@@ -8,7 +8,7 @@ from chalicelib.domain.payment import Payment
 
 
 class Queues(Protocol):
-    """The four queues. Every method may raise ``QueueUnavailable``."""
+    """The five queues. Every method may raise ``QueueUnavailable``."""
 
     def settle(self, payment: Payment, deduplication: str) -> None:
         """Queue a payment for settlement: group = its customer, or its id where there is none."""
@@ -30,3 +30,6 @@ class Queues(Protocol):
 
     def provider_call(self, payment_id: str, delay_seconds: int = 0) -> None:
         """Queue a payment that a provider must be asked about: verified, or refunded."""
+
+    def move(self, what: str, move_id: str, part: int = 0) -> None:
+        """Queue a step of a move: to ``check``, to ``write`` (that part) or to ``export``."""

@@ -258,6 +258,14 @@ class Registry(Protocol):
                 ``account`` (its version moved on).
         """
 
+    def create_device(self, device: Device) -> None:
+        """Store a new device that nobody owns, in one transaction.
+
+        Raises:
+            ConditionFailed: ``what`` is ``device`` (the serial is taken) or ``village`` (there is
+                none of that id).
+        """
+
     def update_device(self, device: Device) -> Device:
         """Write the device if its stored revision is still ``device.revision``.
 

@@ -22,6 +22,7 @@ from chalicelib.services.entries import posting_of
 from chalicelib.services.ports import Entry, Session
 from chalicelib.store.models import AccountRow, EntryRow
 from chalicelib.wiring import Wiring
+from tests.integration.api import described
 from tests.integration.company import FixedClock
 from tests.integration.conftest import Cloud, forget_clients, installed
 
@@ -82,7 +83,9 @@ class Api:
         content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
         answer = self._client.http.request(method, path, headers=sent, body=content)
         found = {name.lower(): value for name, value in answer.headers.items()}
-        return Reply(answer.status_code, found, answer.body.decode("utf-8"))
+        reply = Reply(answer.status_code, found, answer.body.decode("utf-8"))
+        described.check(method, path, reply.status, found.get("content-type", ""), reply.text)
+        return reply
 
     def get(self, path: str, role: str | tuple[str, ...] | None = "office") -> Reply:
         """Ask for something."""

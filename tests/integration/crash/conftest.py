@@ -38,6 +38,7 @@ def cloud(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         dynamodb=boto3.client("dynamodb"),
         sqs=boto3.client("sqs"),
         secrets=boto3.client("secretsmanager"),
+        s3=boto3.client("s3"),
     )
     for name, url in install(made).items():
         monkeypatch.setenv(name, url)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,11 @@ import pytest
 from chalicelib.domain.account import Account
 from chalicelib.domain.payment import Claim, Payment, Status
 from chalicelib.services.entries import Act, entry_of
-from chalicelib.store.models import EntryRow
+from chalicelib.services.ports import ExportState, FileFormat, OutcomeUnknown
+from chalicelib.store.models import AccountRow, EndedPlanRow, EntryRow
+from chalicelib.wiring import Wiring
+from tests.integration.api.conftest import put_secrets
+from tests.integration.api.moving import EXAMPLE
 from tests.integration.company import METER, SHS, Company, FixedClock, claim, kes, plan
 from tests.integration.conftest import Cloud
 from tests.integration.services.conftest import Counter
@@ -35,6 +40,9 @@ from tests.integration.vendor import (
 POLICIES = Path(__file__).parents[3] / ".chalice"
 GIVEN_BY_THE_TRIGGER = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 """What Lambda itself does for the function, with the function's role."""
+
+NO_CALL = {"s3:ListBucket"}
+"""Without it a file that is gone is told as one that may not be read."""
 
 Allowed = set[tuple[str, str]]
 """Pairs of an action and the logical id of what it is done to."""
@@ -62,6 +70,9 @@ def _actions(operation: str, arguments: Mapping[str, Any]) -> Allowed:
     if operation == "GetSecretValue":
         name = arguments["SecretId"].rpartition("/")[2]
         return {("secretsmanager:GetSecretValue", f"{_logical(name)}Secret")}
+    if operation in ("GetObject", "PutObject"):
+        folder = arguments["Key"].partition("/")[0]
+        return {(f"s3:{operation}", f"FilesBucket/{folder}/*")}
     if operation in ("BatchWriteItem", "TransactGetItems"):
         raise NotImplementedError(operation)  # nobody uses them; if so, say here what they need
     if operation == "TransactWriteItems":
@@ -97,7 +108,7 @@ def allowed(function: str) -> Allowed:
     return {
         (action, resource)
         for action, resource in found
-        if not action.startswith("logs:") and action not in GIVEN_BY_THE_TRIGGER
+        if not action.startswith("logs:") and action not in GIVEN_BY_THE_TRIGGER | NO_CALL
     }
 
 
@@ -268,3 +279,42 @@ def test_the_proving_function_may_do_what_it_does(
         fresh = type(counter.wiring)(clock)
         fresh.reconcile.run(clock.now() + timedelta(minutes=1))
     assert made == allowed("reconcile")
+
+
+def end_plan(customer_id: str) -> None:
+    """The customer's one plan is paid off."""
+    account = AccountRow.get(customer_id).value()
+    EndedPlanRow.of(account.plans[0]).save()
+    AccountRow.of(replace(account, plans=())).save()
+
+
+def no_answer(*_: object) -> None:
+    """DynamoDB does not say whether it has written."""
+    raise OutcomeUnknown
+
+
+def test_the_moving_function_may_do_what_it_does(
+    cloud: Cloud, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The example of the documentation moves in and everything out, one part of it twice."""
+    put_secrets(cloud)
+    front = Wiring(clock)
+    content = EXAMPLE.read_bytes()
+    moving = front.move_in.start(content, "text/csv", FileFormat.PORTFOLIO, actor="admin")
+    with recorded() as made:
+        worker = Wiring(clock)
+        worker.move_in.check(moving.import_id)
+        front.move_in.begin_to_write(moving.import_id, actor="admin")
+        worker.move_in.write(moving.import_id, 0)
+        with monkeypatch.context() as patched, pytest.raises(OutcomeUnknown):
+            patched.setattr(worker.imports, "finish_part", no_answer)
+            worker.move_in.write(moving.import_id, 1)
+    end_plan("C2")
+    with recorded() as then:
+        worker.move_in.write(moving.import_id, 1)
+        refused = front.move_in.start(b"record\nx\n", "text/csv", FileFormat.PORTFOLIO, actor="a")
+        worker.move_in.check(refused.import_id)
+        export = front.move_out.start(with_keys=True, actor="admin")
+        worker.move_out.work(export.export_id, clock.now() + timedelta(minutes=1))
+    assert front.move_out.get(export.export_id).state is ExportState.DONE
+    assert made | then == allowed("move")

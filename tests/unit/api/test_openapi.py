@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from chalicelib.api import openapi
 from chalicelib.api.application import all_routes
+from chalicelib.api.docs_page import page_of
 from chalicelib.wiring import Wiring
 
 COMMITTED = Path(__file__).parents[3] / "openapi.json"
@@ -45,9 +48,57 @@ def test_every_route_for_staff_or_partners_says_how_they_prove_who_they_are(
         operation = described["paths"][route.path][route.method.lower()]
         used = {name for each in operation.get("security", []) for name in each}
         assert used <= schemes
-        partners = route.path.startswith("/payments/direct")
-        wanted = {"session"} if route.roles else {"partner", "signature"} if partners else set()
-        assert used == wanted, route.path
+        proof = route.described.proof_headers if route.described else {}
+        assert used == ({"session"} if route.roles else set(proof)), route.path
+
+
+def test_who_signs_says_with_which_headers(described: dict[str, Any]) -> None:
+    paths = described["paths"]
+    signed = {"Mwanga-Partner": [], "Mwanga-Signature": []}
+    assert paths["/payments/direct"]["post"]["security"] == [signed]
+    webhook = paths["/payments/paystack/webhook"]["post"]
+    assert webhook["security"] == [{"x-paystack-signature": []}]
+
+
+def test_every_example_fits_its_shape(described: dict[str, Any]) -> None:
+    schemas = described["components"]["schemas"]
+    with_examples = {name: s["examples"] for name, s in schemas.items() if "examples" in s}
+    assert {"RegistrationBody", "Problem", "TariffBody"} <= set(with_examples)
+    for name, examples in with_examples.items():
+        schema = {"$ref": f"#/components/schemas/{name}", "components": described["components"]}
+        for example in examples:
+            errors = [e.message for e in Draft202012Validator(schema).iter_errors(example)]
+            assert errors == [], name
+
+
+def test_every_part_and_every_parameter_says_what_it_is(described: dict[str, Any]) -> None:
+    tags = {tag["name"] for tag in described["tags"]}
+    for methods in described["paths"].values():
+        for operation in methods.values():
+            assert set(operation["tags"]) <= tags
+            assert all(p["description"].endswith(".") for p in operation.get("parameters", ()))
+
+
+def test_every_answer_says_its_headers(described: dict[str, Any]) -> None:
+    sale = described["paths"]["/customers/{customer_id}/plans"]["post"]["responses"]
+    assert set(sale["200"]["headers"]) == {"X-Request-Id", "Idempotency-Hit"}
+    assert set(sale["401"]["headers"]) == {"X-Request-Id", "WWW-Authenticate"}
+    assert set(sale["503"]["headers"]) == {"X-Request-Id", "Retry-After"}
+    assert "reference_conflict" in sale["409"]["description"]
+
+
+def test_the_page_for_people_has_everything_and_runs_nothing(described: dict[str, Any]) -> None:
+    page = page_of(described)
+    assert len(page.encode()) < 500_000
+    for path in described["paths"]:
+        assert f"<code>{path}</code>" in page
+    for name in described["components"]["schemas"]:
+        assert f'id="shape-{name}"' in page
+    assert "<script" not in page
+    linked = set(re.findall(r'href="([^"]+)"', page))
+    anchors = set(re.findall(r'id="([^"]+)"', page)) | set(re.findall(r"id='([^']+)'", page))
+    assert {link for link in linked if not link.startswith("#")} == {"openapi.json"}
+    assert {link[1:] for link in linked if link.startswith("#")} <= anchors
 
 
 def test_every_route_is_described(described: dict[str, Any]) -> None:
@@ -98,9 +149,7 @@ def test_amounts_are_texts(described: dict[str, Any]) -> None:
 def test_who_may_call_is_said(described: dict[str, Any]) -> None:
     paths = described["paths"]
     assert paths["/settings"]["put"]["security"] == [{"session": []}]
-    assert "security" not in paths["/health"]["get"]
-    signed = paths["/payments/direct"]["post"]["parameters"]
-    assert {"Mwanga-Partner", "Mwanga-Signature"} <= {p["name"] for p in signed}
+    assert paths["/health"]["get"]["security"] == []
     sale = paths["/customers/{customer_id}/plans"]["post"]["parameters"]
     assert "Idempotency-Key" in {p["name"] for p in sale}
 

@@ -26,6 +26,7 @@ AGREED = {
         "reference_conflict",
         "device_has_open_plan",
         "not_held",
+        "not_checked",
         "not_in_review",
         "not_refundable",
         "full_refund_only",

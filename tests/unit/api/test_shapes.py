@@ -9,7 +9,7 @@ from typing import Any
 from chalicelib.api.endpoints import routes_of
 from chalicelib.api.routes import Call
 from chalicelib.api.shapes import Shapes, time_text
-from chalicelib.channels.interface import Channel, Endpoint
+from chalicelib.channels.interface import Channel, Described, Endpoint
 from chalicelib.domain.account import Account, DeviceAccount, Kind
 from chalicelib.domain.allocation import Rules, VendKind
 from chalicelib.domain.payment import Event, Payment, Status, Token
@@ -99,7 +99,7 @@ def test_a_channel_may_answer_in_plain_text_and_is_given_the_request_as_it_came(
         seen.append((request, desk))
         return ProviderAnswer(200, "OK", {"X-Provider": "yes"})
 
-    endpoint = Endpoint("notify", "POST", "/payments/acme/{secret}", notify)
+    endpoint = Endpoint("notify", "POST", "/payments/acme/{secret}", notify, Described("A secret."))
     [route] = routes_of([Channel("acme", "Acme", RefusalClass.TOLD_AFTER, (endpoint,))])
     assert (route.signed, route.name) == (True, "notify")
 

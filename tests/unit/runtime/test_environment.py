@@ -20,6 +20,8 @@ REQUIRED: list[tuple[str, Callable[[], str]]] = [
     ("VENDS_QUEUE_URL", environment.vends_queue_url),
     ("MESSAGES_QUEUE_URL", environment.messages_queue_url),
     ("PROVIDER_CALLS_QUEUE_URL", environment.provider_calls_queue_url),
+    ("MOVES_QUEUE_URL", environment.moves_queue_url),
+    ("FILES_BUCKET", environment.files_bucket),
 ]
 
 

@@ -1,0 +1,1 @@
+"""Moving in and out: everything that a company has, as one file."""
