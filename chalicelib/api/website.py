@@ -34,6 +34,7 @@ _SCRIPTS = (
     "devices.js",
     "form.js",
     "log-in.js",
+    "moving.js",
     "page.js",
     "payments.js",
     "register.js",

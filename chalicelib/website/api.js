@@ -65,6 +65,21 @@ export const get = (path, query = {}) => call("GET", path + asQuery(query))
 export const post = (path, body, key) => call("POST", path, body, key)
 export const put = (path, body, key) => call("PUT", path, body, key)
 
+/** Send a file as it is. What it is called says what it is. */
+export function sendFile(path, file, query) {
+  const types = { zip: "application/zip", json: "application/json" }
+  const type = types[file.name.toLowerCase().split(".").pop()] ?? "application/octet-stream"
+  return call("POST", path + asQuery(query), new Blob([file], { type }))
+}
+
+/** Have the browser keep a file under that name. */
+export async function download(path, name) {
+  const href = URL.createObjectURL(new Blob([await call("GET", path)], { type: "text/csv" }))
+  const link = Object.assign(document.createElement("a"), { href, download: name })
+  link.click()
+  URL.revokeObjectURL(href)
+}
+
 /** What is there; null where there is nothing. */
 export const getIfThere = (path, query) =>
   get(path, query).catch((problem) => {
@@ -94,11 +109,12 @@ async function call(method, path, body, key) {
   const headers = {}
   if (asked) headers.Authorization = "Bearer " + asked.token
   if (key) headers["Idempotency-Key"] = key
-  if (body !== undefined) headers["Content-Type"] = "application/json"
+  const isFile = body instanceof Blob
+  if (body !== undefined) headers["Content-Type"] = isFile ? body.type : "application/json"
   const request = {
     method,
     headers,
-    body: body && JSON.stringify(body),
+    body: isFile ? body : body && JSON.stringify(body),
     cache: "no-store",
     credentials: "omit",
     signal: AbortSignal.timeout(TIME_OUT_MS),
@@ -107,7 +123,8 @@ async function call(method, path, body, key) {
   try {
     const answer = await fetch(new URL(path, BASE), request)
     const text = await answer.text()
-    if (answer.ok) return text && JSON.parse(text)
+    const isJson = answer.headers.get("Content-Type")?.startsWith("application/json")
+    if (answer.ok) return text && isJson ? JSON.parse(text) : text
     throw problemIn(answer.status, text)
   } catch (error) {
     const problem = error instanceof Problem ? error : new Problem()

@@ -5,6 +5,7 @@ import { appliancesView, applianceView, tariffsView, tariffView } from "./catalo
 import { changeView, creditView, customerView, findView, sellView } from "./customers.js"
 import { deviceView, sellDeviceView, technicalView } from "./devices.js"
 import { logInView } from "./log-in.js"
+import { exportView, importView, movingView, sendView } from "./moving.js"
 import { goTo, link, make, note, remember, tellNews } from "./page.js"
 import { heldView, paymentView } from "./payments.js"
 import { registerView } from "./register.js"
@@ -34,6 +35,10 @@ const VIEWS = [
   ["appliances/new", applianceView, "admin"],
   ["sites", sitesView],
   ["sites/*/*", siteView, "admin"],
+  ["moving", movingView, "finance"],
+  ["imports/*", importView, "admin"],
+  ["imports/new", sendView, "admin"],
+  ["exports/*", exportView, "finance"],
 ]
 
 const MENU = [
@@ -44,6 +49,7 @@ const MENU = [
   ["tariffs", "Tariffs"],
   ["appliances", "Appliances"],
   ["sites", "Sites"],
+  ["moving", "Moving", "finance"],
 ]
 
 const HOME = "#/find"

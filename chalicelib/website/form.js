@@ -37,6 +37,9 @@ export const amount = (name, label, more = {}) => text(name, label, { inputmode:
 export const date = (name, label, more = {}) => text(name, label, { type: "date", ...more })
 export const check = (name, label, hint) =>
   field(make("input", { type: "checkbox", name, "data-of": "check" }), label, hint)
+/** A file that somebody chooses. It is among what is typed, and not in the body. */
+export const file = (name, label, { hint, ...attributes } = {}) =>
+  field(make("input", { type: "file", required: true, ...attributes, name }), label, hint)
 export const reason = () =>
   text("reason", "Reason", { hint: "It is kept, with your name.", maxlength: 500 })
 

@@ -29,8 +29,17 @@ export const statusOf = from({
   held: "Held",
 })
 
+export const moveOf = from({
+  checking: "Being checked",
+  refused: "Not in order",
+  checked: "In order",
+  writing: "Being taken in",
+  done: "Done",
+  running: "Being written",
+})
+
 export const colourOf = (status) =>
-  ({ completed: "good", paid: "good", active: "good", unlocked: "good", held: "bad", refused: "bad", needs_review: "bad" })[
+  ({ completed: "good", paid: "good", done: "good", checked: "good", active: "good", unlocked: "good", held: "bad", refused: "bad", needs_review: "bad" })[
     status
   ] ?? ""
 

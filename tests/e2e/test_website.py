@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -554,6 +555,43 @@ def test_a_name_is_a_name_whatever_is_in_it(opened: Opened, company: Company, cl
     assert office.page.locator("main img, main script, main b").count() == 0
 
 
+def test_a_portfolio_moves_in_and_everything_moves_out(
+    opened: Opened, cloud: Cloud, tmp_path: Path
+) -> None:
+    place = unique("W")
+    rows = f"record,name,parent\ncluster,{place},\nmini_grid,{place} 1,{place}\nvillage,A,Nowhere\n"
+    wrong, right = tmp_path / "wrong.csv", tmp_path / "right.csv"
+    wrong.write_text(rows)
+    right.write_text(rows.replace("village,A,Nowhere", f"village,{place} 2,{place} 1"))
+    office = opened("admin")
+    office.go("imports/new", "Send a file to move in")
+    office.press("Send and check")
+    expect(office.wrong_at("File")).to_have_text("Please fill this in.")
+    office.field("File").set_input_files(wrong)
+    office.press("Send and check")
+    office.at("Moving in")
+    office.sees("there is no mini-grid of that name")
+    assert office.barriers() == []
+
+    office.go("imports/new", "Send a file to move in")
+    office.field("File").set_input_files(right)
+    office.press("Send and check")
+    office.sees("Everything is in order")
+    office.press("Take it in")
+    office.hears("It is being taken in.")
+    office.sees("3 (100 %)")
+    villages = cloud.staff("admin").get("/villages", limit=100).body["items"]
+    assert f"{place} 2" in {village["name"] for village in villages}
+
+    office.go("moving", "Moving in and out")
+    office.press("Take everything out")
+    office.at("Moving out")
+    with office.page.expect_download() as loading:
+        office.press("Load file 1")
+    assert place in Path(loading.value.path()).read_text()
+    assert office.barriers() == []
+
+
 def test_every_view_is_open_to_all_on_the_smallest_screen_too(
     opened: Opened, company: Company, cloud: Cloud
 ) -> None:
@@ -584,6 +622,8 @@ def test_every_view_is_open_to_all_on_the_smallest_screen_too(
         "appliances/new",
         "sites",
         "sites/villages/new",
+        "moving",
+        "imports/new",
         "no-such-view",
     ):
         office.go(address)
