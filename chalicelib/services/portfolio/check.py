@@ -170,13 +170,13 @@ class _Check:
             self._errors.append(RowError(line, column, message))
 
     @contextmanager
-    def _row(self, line: int, below: str = "") -> Iterator[None]:
+    def _row(self, line: int) -> Iterator[None]:
         """A rule that refuses a field within it is an error of the row, in that column."""
         try:
             yield
         except FieldError as error:
-            column = error.field.removeprefix(below)
-            self.wrong(line, column.partition(".")[0], _told(error, column))
+            column, _, within = error.field.partition(".")
+            self.wrong(line, column, f"{within}: {error.detail}" if within else error.detail)
 
     def _doubled(self, things: Sequence[T], key: Callable[[T], object], column: str) -> None:
         """Of things that are there more than once, all but the first are wrong."""
@@ -443,9 +443,3 @@ def _name_of(row: Row) -> tuple[str, str]:
 
 def _identity(customer: CustomerThing) -> tuple[str, str, str]:
     return customer.phone, folded(customer.name), folded(customer.surname)
-
-
-def _told(error: FieldError, path: str) -> str:
-    """What is wrong; where within the cell, if it has parts."""
-    _, _, within = path.partition(".")
-    return f"{within}: {error.detail}" if within else error.detail

@@ -45,7 +45,7 @@ from tests.integration.api.moving import (
 )
 from tests.integration.company import FixedClock
 from tests.integration.conftest import Cloud, installed
-from tests.unit.services import test_mpm as mpm
+from tests.unit.services import mpm_exports as mpm
 
 Cells = dict[str, str]
 
