@@ -42,7 +42,7 @@ def call_provider(event: SQSEvent) -> dict[str, Any]:
     return workers.call_provider(event, wiring)
 
 
-@app.on_sqs_message(queue="moves", batch_size=1, maximum_concurrency=5, name="move")
+@app.on_sqs_message(queue="moves", batch_size=1, maximum_concurrency=2, name="move")
 def move(event: SQSEvent) -> dict[str, Any]:
     """Make one step of an import or export."""
     return workers.move(event, wiring)

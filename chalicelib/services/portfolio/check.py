@@ -310,7 +310,10 @@ class _Check:
         else:
             self._time_device(device, maker)
         lacks_key = maker.lacks(device.technical)
-        if not lacks_key:
+        if maker.local and not lacks_key and "count" not in device.technical:
+            what = "count: is required: the last one that was issued, or 1 where none was"
+            self.wrong(device.line, "technical", what)
+        elif not lacks_key:
             with self._row(device.line):
                 self._manufacturers.get(maker.key).seal(device.serial_number, device.technical)
         if device.customer and not device.unlocked:

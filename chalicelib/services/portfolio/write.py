@@ -9,10 +9,11 @@ device meanwhile) is told, and the other rows go on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any, TypeVar
 
 from chalicelib.domain.account import Account
 from chalicelib.domain.allocation import Line, LineKind
@@ -46,6 +47,7 @@ from chalicelib.services.ports import (
     Entries,
     Import,
     NameTaken,
+    OutcomeUnknown,
     Registry,
     RowError,
     SiteKind,
@@ -57,6 +59,8 @@ from chalicelib.services.sites import KeepSites
 from chalicelib.services.tariffs import KeepTariffs, TariffTerms
 
 WRITES_MAX = 6
+
+T = TypeVar("T")
 
 
 class NotWritten(MwangaError):
@@ -126,6 +130,37 @@ class WritePortfolio:
         self._write_stock(part)
         return Written(part.written, part.errors)
 
+    def _do(
+        self, part: _Part, lines: Sequence[int], write: Callable[..., T], *what: Any
+    ) -> T | None:
+        """Write what stands in these rows and count them, or note what stands against it."""
+        try:
+            written = self._patiently(lambda: write(*what))
+        except NotWritten as error:
+            part.not_written(lines, error.column, error.detail)
+        except FieldError as error:
+            part.not_written(lines, error.field.rpartition(".")[2], error.detail)
+        except AccountFull as error:
+            part.not_written(lines, "customer", error.detail)
+        else:
+            part.written += len(lines)
+            return written
+        return None
+
+    def _patiently(self, write: Callable[[], T]) -> T:
+        """Ask a store that is busy again a few times, for other parts write to the same villages
+        at the same time. Everything here may be written again.
+
+        Raises:
+            TryAgain, OutcomeUnknown: it was so to the last; whatever else ``write`` raises.
+        """
+        for round_number in range(WRITES_MAX - 1):
+            try:
+                return write()
+            except (TryAgain, OutcomeUnknown):
+                self._pause(jitter_seconds(round_number))
+        return write()
+
     # --- sites, tariffs, appliances -----------------------------------------------------------
 
     def _write_places(self, part: _Part) -> None:
@@ -133,14 +168,11 @@ class WritePortfolio:
             part.known = self._look_up.known(part.things)  # with the parents just made
             for site in part.things.sites:
                 if site.kind is kind:
-                    with part.row(site.line):
-                        self._write_site(site, part.known)
+                    self._do(part, [site.line], self._write_site, site, part.known)
         for tariff in part.things.tariffs:
-            with part.row(tariff.line):
-                self._write_tariff(tariff, part.known)
+            self._do(part, [tariff.line], self._write_tariff, tariff, part.known)
         for appliance in part.things.appliances:
-            with part.row(appliance.line):
-                self._write_appliance(appliance, part.known)
+            self._do(part, [appliance.line], self._write_appliance, appliance, part.known)
 
     def _write_site(self, site: SiteThing, known: Known) -> None:
         """Make it; one that is there stays as it is: the check has looked at it."""
@@ -186,9 +218,7 @@ class WritePortfolio:
         devices = by_customer(part.things.devices, lambda device: device.customer)
         plans = by_customer(part.things.plans, lambda plan: plan.customer)
         for customer in part.things.customers:
-            customer_id = None
-            with part.row(customer.line):
-                customer_id = self._write_customer(customer, part)
+            customer_id = self._do(part, [customer.line], self._write_customer, customer, part)
             self._write_what_is_theirs(
                 customer_id,
                 devices.get(customer.reference, []),
@@ -206,12 +236,11 @@ class WritePortfolio:
         of_device = {plan.serial_number: plan for plan in plans if plan.serial_number}
         for device in devices:
             plan = of_device.get(device.serial_number)
-            with part.row(device.line, *([plan.line] if plan else [])):
-                self._write_device(part.owner(customer_id), device, plan, part)
+            lines = [device.line, *([plan.line] if plan else [])]
+            self._do(part, lines, self._write_device, customer_id, device, plan, part)
         for plan in plans:
             if plan.serial_number is None:
-                with part.row(plan.line):
-                    self._write_plan(part.owner(customer_id), plan, part)
+                self._do(part, [plan.line], self._write_plan, customer_id, plan, part)
 
     def _write_customer(self, thing: CustomerThing, part: _Part) -> str:
         """The customer's id, once customer and credit are in."""
@@ -245,17 +274,18 @@ class WritePortfolio:
         raise TryAgain("the account is being changed by other requests")
 
     def _write_device(
-        self, customer_id: str, thing: DeviceThing, plan: PlanThing | None, part: _Part
+        self, customer_id: str | None, thing: DeviceThing, plan: PlanThing | None, part: _Part
     ) -> None:
+        owner_id = part.owner(customer_id)
         registered = self._register.register(
-            customer_id,
+            owner_id,
             self._new_device(thing, plan, part),
             thing.registered_on,
             actor=part.actor,
             meters_too=True,
             why=part.why(thing.line),
         )
-        if registered.repeated and not self._is_ours(customer_id, thing, part):
+        if registered.repeated and not self._is_ours(owner_id, thing, part):
             raise NotWritten("serial_number", "was registered by somebody else meanwhile")
 
     def _new_device(self, thing: DeviceThing, plan: PlanThing | None, part: _Part) -> NewDevice:
@@ -281,10 +311,10 @@ class WritePortfolio:
             for entry in self._entries.of_customer(customer_id)
         )
 
-    def _write_plan(self, customer_id: str, plan: PlanThing, part: _Part) -> None:
+    def _write_plan(self, customer_id: str | None, plan: PlanThing, part: _Part) -> None:
         appliance = part.known.appliance(plan.appliance) if plan.appliance else None
         self._sell_plans.sell_appliance(
-            customer_id,
+            part.owner(customer_id),
             plan.terms,
             appliance_id=appliance.appliance_id if appliance else None,
             name=plan.name,
@@ -299,13 +329,15 @@ class WritePortfolio:
     def _write_stock(self, part: _Part) -> None:
         for device in part.things.devices:
             if not device.customer:
-                with part.row(device.line):
-                    self._register.stock(
-                        self._new_device(device, None, part),
-                        opening_of(device, None, self._as_of(part)),
-                        device.registered_on,
-                        actor=part.actor,
-                    )
+                self._do(part, [device.line], self._write_one_of_stock, device, part)
+
+    def _write_one_of_stock(self, device: DeviceThing, part: _Part) -> None:
+        self._register.stock(
+            self._new_device(device, None, part),
+            opening_of(device, None, self._as_of(part)),
+            device.registered_on,
+            actor=part.actor,
+        )
 
     def _as_of(self, part: _Part) -> date:
         """The day of whose balances the file speaks: that on which it was sent."""
@@ -356,19 +388,6 @@ class _Part:
             raise NotWritten("village", "there is none of that name (any more)")
         return village.site_id
 
-    @contextmanager
-    def row(self, *lines: int) -> Iterator[None]:
-        """Count these rows as written, or note what stands against it and go on."""
-        try:
-            yield
-        except NotWritten as error:
-            self._not_written(lines, error.column, error.detail)
-        except FieldError as error:
-            self._not_written(lines, error.field.rpartition(".")[2], error.detail)
-        except AccountFull as error:
-            self._not_written(lines, "customer", error.detail)
-        else:
-            self.written += len(lines)
-
-    def _not_written(self, lines: Sequence[int], column: str, message: str) -> None:
+    def not_written(self, lines: Sequence[int], column: str, message: str) -> None:
+        """Note what stands against these rows."""
         self.errors += [RowError(line, column, message) for line in lines]

@@ -18,7 +18,7 @@ from chalicelib.domain.errors import AccountFull
 from chalicelib.services.portfolio.contents import Technical, customer_rows
 from chalicelib.services.portfolio.imports import parts_of
 from chalicelib.services.portfolio.rows import Row
-from chalicelib.services.ports import ConditionFailed, TryAgain, VersionConflict
+from chalicelib.services.ports import ConditionFailed, OutcomeUnknown, TryAgain, VersionConflict
 from chalicelib.wiring import Wiring
 from tests.integration.api.conftest import (
     TECHNICAL,
@@ -300,8 +300,35 @@ def test_credit_at_an_account_that_is_never_free_is_tried_again_later(
         patched.setattr(api.wiring.accounts, "change", busy)
         with pytest.raises(TryAgain):
             step(api, second["body"])
+    assert api.get(f"/imports/{moving['import_id']}", "admin").json["state"] == "writing"
     step(api, second["body"])
     assert api.get(f"/imports/{moving['import_id']}", "admin").json["state"] == "done"
+
+
+@pytest.mark.parametrize("busy", [TryAgain, OutcomeUnknown])
+def test_a_row_waits_for_a_store_that_is_busy(
+    api: Api,
+    cloud: Cloud,
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    busy: type[Exception],
+) -> None:
+    moving = checked(api, cloud, file_of(CUSTOMER, METER, TV))
+    api.post(f"/imports/{moving['import_id']}/write", None)
+    [first] = cloud.take("moves")
+    step(api, first["body"])
+    [second] = cloud.take("moves")
+    register, failures = api.wiring.registry.register, [busy() for _ in range(4)]
+
+    def conflicts(*given: Any) -> None:
+        if failures:
+            raise failures.pop()
+        register(*given)
+
+    monkeypatch.setattr(api.wiring.registry, "register", conflicts)
+    step(api, second["body"])
+    after = api.get(f"/imports/{moving['import_id']}", "admin").json
+    assert (after["state"], after["written_rows"], after["failed_rows"]) == ("done", 3, 0)
 
 
 def test_a_file_that_another_worker_has_checked_stays_as_it_was_decided(
@@ -356,7 +383,7 @@ def test_parts_keep_what_is_one_customers_together() -> None:
     ]
     shared, *parts = parts_of(rows)
     assert [row.line for row in shared] == [301]
-    assert [len(part) for part in parts] == [150, 31]
+    assert [len(part) for part in parts] == [102, 79]
     for part in parts:
         customers = {row.cell("customer") for row in part}
         assert len([row for row in part if row.cell("record") == "customer"]) == len(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -42,7 +43,9 @@ METER = {
     "tariff": "Home",
     "registered_on": "2026-01-05",
 }
-TECHNICAL = '{"secret_key": "bc41ec9530f6dac86b1a29ab82edc5fb", "starting_code": 516959010}'
+TECHNICAL = json.dumps(
+    {"secret_key": "bc41ec9530f6dac86b1a29ab82edc5fb", "starting_code": 516959010, "count": 1}
+)
 SHS = {
     "record": "device",
     "customer": "1",
@@ -239,7 +242,18 @@ def test_what_can_be_taken_in_has_no_errors(checker: Checker, rows: list[Cells])
         ([CUSTOMER, {**SHS, "carry_days": "1"}, PLAN], 3, "carry_days", "below one day"),
         ([CUSTOMER, {**SHS, "carry": "1"}, PLAN], 3, "carry", "only meters"),
         ([CUSTOMER, {**SHS, "access_rate_since": "2026-01-05"}], 3, "access_rate_since", "only"),
-        ([CUSTOMER, {**SHS, "technical": '{"secret_key": "x"}'}], 3, "technical", "secret_key: "),
+        (
+            [CUSTOMER, {**SHS, "technical": '{"secret_key": "x", "count": 1}'}],
+            3,
+            "technical",
+            "secret_key: ",
+        ),
+        (
+            [CUSTOMER, {**SHS, "technical": TECHNICAL.replace("count", "value_divider")}],
+            3,
+            "technical",
+            "count: is required",
+        ),
         ([CUSTOMER, {**SHS, "serial_number": "sold"}], 3, "serial_number", "is registered"),
         # plans
         ([CUSTOMER, SHS, PLAN, PLAN], 5, "serial_number", "is in row 4 already"),
