@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from chalicelib.services.credit import RefundCredit
     from chalicelib.services.customers import KeepCustomers
     from chalicelib.services.desk import Desk
+    from chalicelib.services.device_actions import ActOnDevices
     from chalicelib.services.devices import KeepDevices
     from chalicelib.services.field_registrations import RegisterFromField
     from chalicelib.services.find_payments import FindPayments
@@ -607,6 +608,24 @@ class Wiring:
         return Unlock(
             manufacturers=self.manufacturers,
             catalogue=self.catalogue,
+            queues=self.queues,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def act_on_devices(self) -> ActOnDevices:
+        """What operators do about devices."""
+        from chalicelib.services.device_actions import ActOnDevices
+
+        return ActOnDevices(
+            devices=self.devices,
+            accounts=self.accounts,
+            payments=self.payments,
+            messages=self.messages,
+            registry=self.registry,
+            manufacturers=self.manufacturers,
+            unlock=self.unlock,
             queues=self.queues,
             clock=self.clock,
             journal=self.journal,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from chalicelib.api.amounts import read_units
 from chalicelib.api.models import (
+    DeviceActionBody,
     DeviceOwnerBody,
     DeviceTariffBody,
+    FreeCreditBody,
     PlanTermsBody,
     TechnicalBody,
 )
-from chalicelib.api.routes import STAFF, Answer, Call, Routes, created, ok
-from chalicelib.api.shapes import DeviceShape, PlanShape
+from chalicelib.api.routes import STAFF, Answer, Call, Routes, accepted, created, ok
+from chalicelib.api.shapes import DeviceShape, PaymentShape, PlanShape
 from chalicelib.api.terms import terms_of
 from chalicelib.channels.interface import NotFound
 from chalicelib.domain.errors import FieldError, InvalidSerial
@@ -21,6 +24,7 @@ from chalicelib.services.staff import Role
 routes = Routes()
 
 OFFICE = (Role.OFFICE,)
+OPERATIONS = (Role.OPERATIONS,)
 
 
 @routes.route("GET", "/devices/{serial_number}", roles=STAFF, answers={200: DeviceShape})
@@ -101,6 +105,68 @@ def change_device_tariff(call: Call[DeviceTariffBody]) -> Answer:
         _serial_number(call), call.body.tariff_id, reason=call.body.reason, actor=call.actor
     )
     return ok(call.shapes.device(view))
+
+
+# --- what operators do about a device ---------------------------------------------------------
+
+
+@routes.route(
+    "POST",
+    "/devices/{serial_number}/free-credit",
+    roles=OPERATIONS,
+    body=FreeCreditBody,
+    answers={202: PaymentShape, 200: PaymentShape},
+    idempotent=True,
+    problems=("device_unassigned", "reference_conflict", "version_conflict"),
+)
+def give_free_credit(call: Call[FreeCreditBody]) -> Answer:
+    """Give a meter kWh, or an SHS or e-bike days, for nothing, once per Idempotency-Key.
+
+    What is answered carries the token: a payment of nothing.
+    """
+    given = call.wiring.act_on_devices.give(
+        _serial_number(call),
+        read_units(call.body.units, "units"),
+        reason=call.body.reason,
+        key=call.idempotency_key,
+        actor=call.actor,
+    )
+    shape = call.shapes.payment(given.payment)
+    if given.repeated:
+        return Answer(200, shape, {"Idempotency-Hit": "true"})
+    return accepted(shape)
+
+
+@routes.route(
+    "POST",
+    "/devices/{serial_number}/unlock",
+    roles=OPERATIONS,
+    body=DeviceActionBody,
+    answers={202: PaymentShape},
+    problems=("device_has_open_plan", "device_unassigned", "version_conflict"),
+)
+def unlock_device(call: Call[DeviceActionBody]) -> Answer:
+    """Unlock an SHS or e-bike without an open plan for good."""
+    payment = call.wiring.act_on_devices.unlock(
+        _serial_number(call), reason=call.body.reason, actor=call.actor
+    )
+    return accepted(call.shapes.payment(payment))
+
+
+@routes.route(
+    "POST",
+    "/devices/{serial_number}/send-again",
+    roles=(Role.OPERATIONS, Role.OFFICE),
+    body=DeviceActionBody,
+    answers={202: PaymentShape},
+    problems=("device_unassigned", "version_conflict"),
+)
+def send_last_token_again(call: Call[DeviceActionBody]) -> Answer:
+    """Send the SMS of the device's last token once more."""
+    payment = call.wiring.act_on_devices.send_again(
+        _serial_number(call), reason=call.body.reason, actor=call.actor
+    )
+    return accepted(call.shapes.payment(payment))
 
 
 def _serial_number(call: Call[Any]) -> str:

@@ -309,6 +309,19 @@ class DeviceTariffBody(Model):
     reason: Reason | None = None
 
 
+class DeviceActionBody(Model):
+    """Why something is done about a device."""
+
+    reason: Reason
+
+
+class FreeCreditBody(Model):
+    """How many kWh or days are given, and why."""
+
+    units: Text
+    reason: Reason
+
+
 class TechnicalBody(Model):
     """What the manufacturer needs of a device; the manufacturer says which fields."""
 

@@ -173,7 +173,7 @@ class Settle:
 
     def _make_one(self, made: _Made, number: int, intent: VendIntent, device: Device) -> _Made:
         module = self._manufacturers.get(device.manufacturer)
-        vend = _intended(number, intent, device)
+        vend = intended(number, intent, device)
         if not issues_tokens(module):
             return replace(made, vends=(*made.vends, vend))
         vend, token, account = issue_token(module, device, vend, made.account)
@@ -217,7 +217,8 @@ class Settle:
         self._journal.count("Settled", channel=payment.channel)
 
 
-def _intended(number: int, intent: VendIntent, device: Device) -> Vend:
+def intended(number: int, intent: VendIntent, device: Device) -> Vend:
+    """The vend of that intent, before anything is done about it."""
     return Vend(
         number=number,
         serial_number=intent.serial_number,

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from chalicelib.domain.account import Account
-from chalicelib.domain.allocation import VendKind
+from chalicelib.domain.allocation import VendIntent, VendKind
 from chalicelib.domain.errors import FieldError, InvariantBroken
-from chalicelib.domain.payment import Payment, Vend, VendState, messages_due, vending_for_entry
+from chalicelib.domain.payment import Payment, messages_due, vending_for_entry
 from chalicelib.services.follow_up import queue_messages_ahead, queue_what_follows
 from chalicelib.services.ports import (
     Catalogue,
@@ -27,7 +27,7 @@ from chalicelib.services.ports import (
     VendRefused,
     issues_tokens,
 )
-from chalicelib.services.settle import issue_token
+from chalicelib.services.settle import intended, issue_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +70,25 @@ class Unlock:
         if record is None:
             raise InvariantBroken(f"{device.serial_number} is not in {account.customer_id}")
         account = account.with_device(replace(record, carry_days=Fraction(0), unlocked=True))
-        vend = Vend(
-            number=1,
-            serial_number=device.serial_number,
-            manufacturer=device.manufacturer,
-            kind=VendKind.UNLOCK,
-            state=VendState.INTENDED,
+        return self.carried(
+            account, device, VendIntent(device.serial_number, VendKind.UNLOCK), field
         )
+
+    def carried(self, account: Account, device: Device, intent: VendIntent, field: str) -> Unlocked:
+        """What the entry that makes this version of the account is to write, to vend that.
+
+        Raises:
+            FieldError: on ``field``, which asked for the vend: there can be no token.
+            SecretMissing: the device's key cannot be opened now.
+        """
+        vend = intended(1, intent, device)
         token = None
         module = self._manufacturers.get(device.manufacturer)
         if issues_tokens(module):
             try:
                 vend, token, account = issue_token(module, device, vend, account)
             except VendRefused as refused:
-                wrong = f"the device cannot be unlocked: {refused.code}"
+                wrong = f"there can be no token: {refused.code}"
                 raise FieldError(field, wrong) from None
         payment = vending_for_entry(
             account.customer_id,

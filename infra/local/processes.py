@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,6 +19,9 @@ from typing import Self
 
 HOST = "127.0.0.1"
 """Everything local listens here, and nowhere else."""
+
+SERVER_PORTS = (15_000, 32_000)
+"""Below those of connections that go out, on Linux (from 32,768) and elsewhere (from 49,152)."""
 
 _SECONDS_TO_END = 10.0
 
@@ -127,12 +131,19 @@ def is_listening(port: int) -> bool:
 
 
 def free_port(preferred: int, taken: Sequence[int] = ()) -> int:
-    """``preferred`` if nobody listens there and it is not in ``taken``, else any free port."""
-    for candidate in (preferred, 0):
-        port = _bindable(candidate)
-        if port is not None and port not in taken:
-            return port
-    return free_port(0, taken)
+    """``preferred`` if nobody listens there and it is not in ``taken``, else any free port.
+
+    Not one of those that the system gives to connections that go out: between the choice and the
+    server's first moment one of thousands of those could get it.
+    """
+    port = preferred or _any_port()
+    while port in taken or _bindable(port) is None:
+        port = _any_port()
+    return port
+
+
+def _any_port() -> int:
+    return random.randrange(*SERVER_PORTS)  # noqa: S311 - no secret
 
 
 class PromisedPorts:

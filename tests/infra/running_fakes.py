@@ -16,7 +16,7 @@ import urllib3
 from infra.local import providers, vendors
 from infra.local.fakes.faults import Faults
 from infra.local.fakes.server import Fakes
-from infra.local.processes import HOST, free_port
+from infra.local.processes import HOST, PromisedPorts
 
 JSON = "application/json;charset=utf-8"
 
@@ -73,9 +73,13 @@ class Running:
 @contextmanager
 def running(folder: Path, webhook_url: str = "http://127.0.0.1:9/") -> Iterator[Running]:
     """Starts all fakes, and stops them in the end."""
-    ports: dict[str, int] = {}
-    for key in ("control", *vendors.VENDORS, *providers.PROVIDERS):
-        ports[key] = free_port(0, taken=list(ports.values()))
+    with PromisedPorts() as promised:
+        yield from _running(folder, webhook_url, promised)
+
+
+def _running(folder: Path, webhook_url: str, promised: PromisedPorts) -> Iterator[Running]:
+    keys = ("control", *vendors.VENDORS, *providers.PROVIDERS)
+    ports = {key: promised.choose(0) for key in keys}
     faults = Faults()
     paystack = providers.make(
         "paystack", {"secret_key": SECRET_KEY, "webhook_url": webhook_url}, faults
