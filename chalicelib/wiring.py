@@ -100,6 +100,7 @@ MANUFACTURERS = (
     "chalicelib.manufacturers.calin_smart",
     "chalicelib.manufacturers.sparkmeter",
     "chalicelib.manufacturers.angaza",
+    "chalicelib.manufacturers.demo",
 )
 """The manufacturers' modules. Each offers ``MANUFACTURERS`` (data) and ``make(key, secrets)``."""
 
@@ -110,23 +111,37 @@ SMS_GATEWAYS = {
 
 
 class ManufacturerRegistry:
-    """The manufacturers' modules, each made when it is first asked for."""
+    """The manufacturers' modules, each made when it is first asked for; those of devices that are
+    not real only ``with_demos``."""
 
-    def __init__(self, paths: Sequence[str], secrets: Callable[[str], Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        secrets: Callable[[str], Mapping[str, Any]],
+        *,
+        with_demos: bool,
+    ) -> None:
         self._paths = paths
         self._secrets = secrets
+        self._with_demos = with_demos
         self._made: dict[str, Issuer | Vendor] = {}
 
     @cached_property
     def _modules(self) -> dict[str, Any]:
         """The module of every key. Modules load their libraries only when they work."""
         modules = [import_module(path) for path in self._paths]
-        return {m.key: module for module in modules for m in module.MANUFACTURERS}
+        return {
+            m.key: module
+            for module in modules
+            for m in module.MANUFACTURERS
+            if self._with_demos or not m.demo
+        }
 
     def all(self) -> Sequence[Manufacturer]:
         """What every known manufacturer states, by id."""
         stated = {m.key: m for module in self._modules.values() for m in module.MANUFACTURERS}
-        return sorted(stated.values(), key=lambda m: m.manufacturer_id)
+        known = [stated[key] for key in self._modules]
+        return sorted(known, key=lambda m: m.manufacturer_id)
 
     def get(self, key: str) -> Issuer | Vendor:
         """The module of that key.
@@ -355,7 +370,11 @@ class Wiring:
     @cached_property
     def manufacturers(self) -> ManufacturerRegistry:
         """The manufacturers' modules."""
-        return ManufacturerRegistry(MANUFACTURERS, lambda name: self.secrets.get(name))
+        return ManufacturerRegistry(
+            MANUFACTURERS,
+            lambda name: self.secrets.get(name),
+            with_demos=environment.stage() != "production",
+        )
 
     @cached_property
     def channels(self) -> Sequence[Channel]:

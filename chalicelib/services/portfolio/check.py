@@ -310,7 +310,7 @@ class _Check:
         else:
             self._time_device(device, maker)
         lacks_key = maker.lacks(device.technical)
-        if maker.local and not lacks_key and "count" not in device.technical:
+        if maker.local and device.technical and "count" not in device.technical:
             what = "count: is required: the last one that was issued, or 1 where none was"
             self.wrong(device.line, "technical", what)
         elif not lacks_key:

@@ -39,7 +39,7 @@ class Manufacturer:
     the last word must be the latest date. ``one_at_a_time``: its purchases are told apart by
     device, amount and time alone, so a device has one vend in flight at most.
     ``absent_after_seconds``: so long after a call, a vend that a search does not find was surely
-    not made (searchable manufacturers).
+    not made (searchable manufacturers). ``demo``: its devices are not real.
     """
 
     key: str
@@ -54,6 +54,7 @@ class Manufacturer:
     absolute: bool = False
     one_at_a_time: bool = False
     absent_after_seconds: int = 0
+    demo: bool = False
 
     def lacks(self, technical: Mapping[str, Any]) -> bool:
         """Whether a device needs technical fields for its vends and these are none."""
