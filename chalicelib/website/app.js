@@ -3,7 +3,7 @@
 import { email, get, loggedIn, logOut, may, onEnd } from "./api.js"
 import { appliancesView, applianceView, tariffsView, tariffView } from "./catalogue.js"
 import { changeView, creditView, customerView, findView, sellView } from "./customers.js"
-import { deviceView, sellDeviceView, technicalView } from "./devices.js"
+import { actView, deviceView, sellDeviceView, technicalView } from "./devices.js"
 import { logInView } from "./log-in.js"
 import { exportView, importView, movingView, sendView } from "./moving.js"
 import { goTo, link, make, note, remember, tellNews } from "./page.js"
@@ -24,6 +24,7 @@ const VIEWS = [
   ["devices/*", deviceView],
   ["devices/*/sell", sellDeviceView, "office"],
   ["devices/*/technical", technicalView, "office"],
+  ["devices/*/do", actView, "office", "operations"],
   ["register", registerView, "office", "field"],
   ["held", heldView],
   ["payments/*", paymentView],

@@ -2,7 +2,7 @@
 
 import { at, get, may, post, put } from "./api.js"
 import { notPaid, plansTable } from "./customers.js"
-import { check, form, group, terms, termsShown, text } from "./form.js"
+import { amount, check, form, group, radios, reason, terms, termsShown, text } from "./form.js"
 import { action, badge, day, dayFromToday, facts, goTo, link, make, money, note, parts, section, table, time, to } from "./page.js"
 import { paymentsTable } from "./payments.js"
 import { villageNames } from "./sites.js"
@@ -29,11 +29,12 @@ export async function deviceView(serial) {
         ["Registered on", day(device.registered_on)],
         ["Paid until", time(device.paid_until)],
       ),
-      may("office") && onPlan && make(
+      may("office", "operations") && make(
         "p",
         { class: "actions" },
-        device.customer_id && !open && action(to`devices/${serial}/sell`, "Sell it"),
-        hasKey(device.manufacturer) && action(to`devices/${serial}/technical`, "Enter its key"),
+        may("office") && onPlan && device.customer_id && !open && action(to`devices/${serial}/sell`, "Sell it"),
+        may("office") && hasKey(device.manufacturer) && action(to`devices/${serial}/technical`, "Enter its key"),
+        device.customer_id && action(to`devices/${serial}/do`, "Send, give, unlock"),
       ),
       onPlan && section("Plan", plan ? [plansTable([plan]), open || note(stateOf(plan.state)), schedule(plan)] : note("It has no plan.")),
       section(
@@ -70,6 +71,30 @@ export const sellDeviceView = (serial) => ({
         done: () => goTo(to`devices/${serial}`, "Sold."),
       },
       group("How it is paid", terms("", { first_due: dayFromToday(30) })),
+    ),
+  ],
+})
+
+// --- what is done about a device -----------------------------------------------------------------
+
+const SEND = ["send-again", "Send its last token again", "The SMS as it was, to the owner's present number."]
+const GIVE = ["free-credit", "Give energy or days for nothing", "kWh for a meter, whole days for the others."]
+const UNLOCK = ["unlock", "Unlock it for good", "As if it were paid off; its plan must have ended."]
+
+export const actView = (serial) => ({
+  title: `Do something about ${serial}`,
+  content: [
+    form(
+      {
+        label: "What is to be done",
+        button: "Do it",
+        shown: { units: (typed) => typed["-what"] === "free-credit" },
+        send: (body, key, typed) => post(at`devices/${serial}` + "/" + typed["-what"], body, key),
+        done: ({ payment_id }) => goTo(to`payments/${payment_id}`, "Done. This carries the token."),
+      },
+      radios("-what", "Choose one", may("operations") ? [SEND, GIVE, UNLOCK] : [SEND], "send-again"),
+      amount("units", "kWh or days"),
+      reason(),
     ),
   ],
 })

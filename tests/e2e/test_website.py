@@ -555,6 +555,33 @@ def test_a_name_is_a_name_whatever_is_in_it(opened: Opened, company: Company, cl
     assert office.page.locator("main img, main script, main b").count() == 0
 
 
+def test_operations_give_days_and_send_the_token_again(
+    opened: Opened, company: Company, cloud: Cloud
+) -> None:
+    household = company.shs()
+    office = opened("operations")
+    office.go(f"devices/{household.serial_number}")
+    office.open("Send, give, unlock")
+    office.page.get_by_label("Give energy or days for nothing").check()
+    office.fill("kWh or days", "3")
+    office.fill("Reason", "the line was down")
+    office.button("Do it").dblclick()
+    office.at("Payment of KES 0.00")
+    office.hears("This carries the token.")
+    office.sees("3 days")
+    [given] = (
+        cloud.staff("office").get("/payments", serial_number=household.serial_number).body["items"]
+    )
+    household.device.type_in(given["tokens"][0]["value"])
+    assert household.device.days == 3
+
+    office.go(f"devices/{household.serial_number}/do")
+    office.fill("Reason", "they lost it")
+    office.press("Do it")
+    office.at("Payment of KES 0.00")
+    office.sees("sent again")
+
+
 def test_a_portfolio_moves_in_and_everything_moves_out(
     opened: Opened, cloud: Cloud, tmp_path: Path
 ) -> None:
@@ -612,6 +639,7 @@ def test_every_view_is_open_to_all_on_the_smallest_screen_too(
         f"customers/{household.customer_id}/change",
         f"devices/{household.serial_number}",
         f"devices/{household.serial_number}/technical",
+        f"devices/{household.serial_number}/do",
         "register",
         "held",
         f"payments/{payment['payment_id']}",
