@@ -14,7 +14,7 @@ from chalicelib.api.models import (
     RegistrationBody,
     read_day,
 )
-from chalicelib.api.routes import LIST, STAFF, Answer, Call, Routes, created, listed, ok
+from chalicelib.api.routes import LIST, STAFF, Answer, Call, Routes, created, listed, ok, repeated
 from chalicelib.api.shapes import (
     AccountShape,
     CreditRefundShape,
@@ -200,7 +200,7 @@ def sell_appliance(call: Call[CustomerPlanBody]) -> Answer:
     )
     shape = call.shapes.plan(sale.plan)
     if sale.repeated:
-        return Answer(200, shape, {"Idempotency-Hit": "true"})
+        return repeated(shape)
     return created(shape)
 
 
@@ -290,5 +290,5 @@ def refund_credit(call: Call[CreditRefundBody]) -> Answer:
     )
     shape = call.shapes.credit_refund(refund)
     if refund.repeated:
-        return Answer(200, shape, {"Idempotency-Hit": "true"})
+        return repeated(shape)
     return created(shape)

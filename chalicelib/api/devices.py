@@ -13,7 +13,7 @@ from chalicelib.api.models import (
     PlanTermsBody,
     TechnicalBody,
 )
-from chalicelib.api.routes import STAFF, Answer, Call, Routes, accepted, created, ok
+from chalicelib.api.routes import STAFF, Answer, Call, Routes, accepted, created, ok, repeated
 from chalicelib.api.shapes import DeviceShape, PaymentShape, PlanShape
 from chalicelib.api.terms import terms_of
 from chalicelib.channels.interface import NotFound
@@ -133,7 +133,7 @@ def give_free_credit(call: Call[FreeCreditBody]) -> Answer:
     )
     shape = call.shapes.payment(given.payment)
     if given.repeated:
-        return Answer(200, shape, {"Idempotency-Hit": "true"})
+        return repeated(shape)
     return accepted(shape)
 
 

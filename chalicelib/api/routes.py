@@ -264,6 +264,11 @@ def ok(body: Any) -> Answer:
     return Answer(200, body)
 
 
+def repeated(body: Any) -> Answer:
+    """200, with what the same request has made before; nothing more was done."""
+    return Answer(200, body, {"Idempotency-Hit": "true"})
+
+
 def created(body: Any) -> Answer:
     """201, with what was made."""
     return Answer(201, body)

@@ -23,8 +23,7 @@ from chalicelib.store.accounts import (
     put_new_payment,
 )
 from chalicelib.store.cursors import Listing
-from chalicelib.store.devices import as_read, next_revision_of_device
-from chalicelib.store.dynamodb import ConditionUnmet, find, put, reading
+from chalicelib.store.dynamodb import ConditionUnmet, find, put, put_next_revision, reading
 from chalicelib.store.models import AccountRow, CustomerRow, DeviceRow, GuardRow
 from chalicelib.store.numbers import last_number, next_number
 from chalicelib.store.payments import one_version_behind
@@ -205,12 +204,7 @@ class DynamoRegistry:
         Raises:
             VersionConflict, TryAgain, OutcomeUnknown: see there.
         """
-        written = next_revision_of_device(device)
-        try:
-            put(DeviceRow.of(written), as_read(device))
-        except ConditionUnmet as unmet:
-            raise VersionConflict(device.serial_number) from unmet
-        return written
+        return put_next_revision(DeviceRow, device, device.serial_number)
 
     # --- guards -------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -26,11 +27,12 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.models import Model
 
 from chalicelib.domain.errors import MwangaError
-from chalicelib.services.ports import OutcomeUnknown, TryAgain
+from chalicelib.services.ports import OutcomeUnknown, TryAgain, VersionConflict
 from chalicelib.store.connection import Table, connection
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Table)
+V = TypeVar("V")
 
 TRIES_MAX = 5
 PAUSE_SECONDS = 0.05
@@ -173,6 +175,24 @@ def put(item: Model, condition: Condition | None = None) -> None:
         return_values_on_condition_failure="ALL_OLD" if condition is not None else None,
     )
     writing(lambda: connection().dispatch("PutItem", request))
+
+
+def put_next_revision(model: type[Any], value: V, name: str) -> V:
+    """Write a value if its stored revision is still that with which it was read; as written.
+
+    ``model`` makes the row, and ``name`` is what a conflict names.
+
+    Raises:
+        VersionConflict: somebody else wrote it first.
+        TryAgain, OutcomeUnknown: see there.
+    """
+    read: Any = value  # a dataclass with a revision
+    written: V = replace(read, revision=read.revision + 1)
+    try:
+        put(model.of(written), model.revision == read.revision)
+    except ConditionUnmet as unmet:
+        raise VersionConflict(name) from unmet
+    return written
 
 
 def delete(item: Model) -> None:

@@ -24,7 +24,6 @@ from chalicelib.services.ports import (
     ImportState,
     Page,
     RowError,
-    VersionConflict,
 )
 from chalicelib.store.attributes import (
     ChoiceAttribute,
@@ -35,7 +34,7 @@ from chalicelib.store.attributes import (
 )
 from chalicelib.store.connection import Index, Table
 from chalicelib.store.cursors import Listing
-from chalicelib.store.dynamodb import ConditionUnmet, find, put
+from chalicelib.store.dynamodb import find, put, put_next_revision
 from chalicelib.store.transaction import Transaction, WritesRefused
 
 _ITSELF = "itself"
@@ -218,12 +217,7 @@ class DynamoImports:
         Raises:
             VersionConflict, TryAgain, OutcomeUnknown: see there.
         """
-        written = replace(moving, revision=moving.revision + 1)
-        try:
-            put(ImportRow.of(written), ImportRow.revision == moving.revision)
-        except ConditionUnmet as unmet:
-            raise VersionConflict(moving.import_id) from unmet
-        return written
+        return put_next_revision(ImportRow, moving, moving.import_id)
 
     def finish_part(self, import_id: str, part: int, written: int, failed: int) -> None:
         """Count a part as done, once, in one transaction.
@@ -302,12 +296,7 @@ class DynamoExports:
         Raises:
             VersionConflict, TryAgain, OutcomeUnknown: see there.
         """
-        written = replace(moving, revision=moving.revision + 1)
-        try:
-            put(ExportRow.of(written), ExportRow.revision == moving.revision)
-        except ConditionUnmet as unmet:
-            raise VersionConflict(moving.export_id) from unmet
-        return written
+        return put_next_revision(ExportRow, moving, moving.export_id)
 
     def list(self, limit: int, cursor: str | None) -> Page[Export]:
         """All exports, the newest first.

@@ -9,7 +9,6 @@ the attribute ``list``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from pynamodb.attributes import UnicodeAttribute
@@ -31,7 +30,7 @@ from chalicelib.store.attributes import (
 )
 from chalicelib.store.connection import Index, Table
 from chalicelib.store.cursors import Listing
-from chalicelib.store.dynamodb import ConditionUnmet, find, put, reading
+from chalicelib.store.dynamodb import find, put_next_revision, reading
 from chalicelib.store.models import EntryRow
 from chalicelib.store.transaction import Transaction, WritesRefused
 
@@ -136,13 +135,7 @@ class DynamoReconciliations:
         Raises:
             VersionConflict, TryAgain, OutcomeUnknown: see there.
         """
-        written = replace(reconciliation, revision=reconciliation.revision + 1)
-        unchanged = ReconciliationRow.revision == reconciliation.revision
-        try:
-            put(ReconciliationRow.of(written), unchanged)
-        except ConditionUnmet as unmet:
-            raise VersionConflict(reconciliation.run_id) from unmet
-        return written
+        return put_next_revision(ReconciliationRow, reconciliation, reconciliation.run_id)
 
     def list(self, limit: int, cursor: str | None) -> Page[Reconciliation]:
         """Passes, newest first.

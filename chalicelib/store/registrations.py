@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from chalicelib.services.ports import (
     ConditionFailed,
     FieldRegistration,
     Page,
     RegistrationStatus,
-    VersionConflict,
 )
 from chalicelib.store.cursors import Listing
-from chalicelib.store.dynamodb import ConditionUnmet, find, put
+from chalicelib.store.dynamodb import ConditionUnmet, find, put, put_next_revision
 from chalicelib.store.models import FieldRegistrationRow
 
 _BY_STATUS = Listing(
@@ -53,13 +50,7 @@ class DynamoFieldRegistrations:
         Raises:
             VersionConflict, TryAgain, OutcomeUnknown: see there.
         """
-        written = replace(registration, revision=registration.revision + 1)
-        unchanged = FieldRegistrationRow.revision == registration.revision
-        try:
-            put(FieldRegistrationRow.of(written), unchanged)
-        except ConditionUnmet as unmet:
-            raise VersionConflict(registration.registration_id) from unmet
-        return written
+        return put_next_revision(FieldRegistrationRow, registration, registration.registration_id)
 
     def list(
         self, status: RegistrationStatus, limit: int, cursor: str | None
