@@ -100,6 +100,7 @@ MANUFACTURERS = (
     "chalicelib.manufacturers.calin_smart",
     "chalicelib.manufacturers.sparkmeter",
     "chalicelib.manufacturers.angaza",
+    "chalicelib.manufacturers.gomelong",
     "chalicelib.manufacturers.demo",
 )
 """The manufacturers' modules. Each offers ``MANUFACTURERS`` (data) and ``make(key, secrets)``."""

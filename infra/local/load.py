@@ -56,6 +56,7 @@ def _vendors() -> dict[str, dict[str, str]]:
             "organization_id": str(uuid4()),
         },
         "angaza": {"client_id": secrets.token_hex(8), "client_secret": _word()},
+        "gomelong": {"user_id": f"mwanga{secrets.randbelow(10_000):04}", "password": _word()},
     }
 
 
@@ -122,6 +123,10 @@ def secret_contents(generated: Generated, fakes: Mapping[str, str]) -> dict[str,
             "sites": {"site": site},
         },
         "manufacturers/angaza": {"base_url": fakes["angaza"], **generated.vendors["angaza"]},
+        "manufacturers/gomelong": {
+            "base_url": fakes["gomelong"],
+            **generated.vendors["gomelong"],
+        },
         "device-keys": {"current": "k1", "keys": {"k1": generated.device_key}},
     }
 

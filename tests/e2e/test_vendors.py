@@ -1,7 +1,7 @@
 """Vendors that can be searched, or asked the same thing again: what goes wrong heals by itself.
 
 SparkMeter tops meters up from afar, Calin's smart meters take tokens, and Angaza is told until
-when a unit runs.
+when a unit runs. (Those that can be asked nothing afterwards: ``test_held_payments.py``.)
 """
 
 from __future__ import annotations
@@ -94,14 +94,13 @@ def test_sparkmeter_is_told_the_money_and_there_is_no_token_to_type(
     assert whats(payment) == []
 
 
-def test_a_smart_meter_of_calin_gets_a_token_of_twenty_digits(
-    cloud: Cloud, company: Company
-) -> None:
-    household = company.meter(manufacturer="calin_smart")
+@pytest.mark.parametrize("vendor", ["calin_smart", "gomelong"])
+def test_a_meter_gets_a_token_of_twenty_digits(cloud: Cloud, company: Company, vendor: str) -> None:
+    household = company.meter(manufacturer=vendor)
     payment = company.pay_for("550", household)
     assert tokens_of(payment) == "energy 5.5 kWh"
     value = payment["tokens"][0]["value"]
-    assert cloud.fakes.issued("calin_smart", household.serial_number) == [value]
+    assert cloud.fakes.issued(vendor, household.serial_number) == [value]
     assert len(value) == 20
     assert value.isdecimal()
     message = cloud.wait_for_message(payment["payment_id"], 1)

@@ -35,6 +35,7 @@ VENDOR_SETTINGS: dict[str, dict[str, str]] = {
         "organization_id": "org-1",
     },
     "angaza": {"client_id": "client", "client_secret": "secret"},
+    "gomelong": {"user_id": "U1", "password": "a secret & more"},
 }
 
 SECRET_KEY = "sk_test_demo"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
@@ -148,13 +149,29 @@ def keycode(reply: Reply) -> str:
     return found
 
 
+def buy_from_gomelong(
+    fakes: Running, content_type: str = "application/x-www-form-urlencoded", **changes: Any
+) -> Reply:
+    """12.3 kWh from GomeLong."""
+    form = {"U": "U1", "K": "a secret & more", "meter": METER, "amt": "12.3", **changes}
+    body = urlencode(without_none(form)).encode()
+    return call("POST", f"{fakes.urls['gomelong']}/EKPower", body, Content_Type=content_type)
+
+
 ASK: dict[str, Callable[[Running], Reply]] = {
     "calin": buy,
     "calin_smart": buy_smart,
     "sparkmeter": top_up,
     "angaza": set_credit,
+    "gomelong": buy_from_gomelong,
 }
-SUBJECTS = {"calin": METER, "calin_smart": METER, "sparkmeter": CUSTOMER, "angaza": UNIT}
+SUBJECTS = {
+    "calin": METER,
+    "calin_smart": METER,
+    "sparkmeter": CUSTOMER,
+    "angaza": UNIT,
+    "gomelong": METER,
+}
 
 every_vendor = pytest.mark.parametrize("vendor", list(VENDORS))
 
@@ -227,6 +244,65 @@ class TestCalin:
         assert call("POST", f"{url}/token/", {}).status == 404
         assert call("POST", f"{url}/tokennew?again=1", {}).status == 404
         assert call("POST", f"{url.removesuffix('/calin')}/tokennew", {}).status == 404
+
+
+class TestGomeLong:
+    def test_a_purchase_is_answered_with_twenty_digits_in_groups(self, fakes: Running) -> None:
+        answer = buy_from_gomelong(fakes).json()
+        (vend,) = fakes.vends()
+        groups = answer["Data"]["Token"].split(" ")
+        assert "".join(groups) == vend["token"]
+        assert [len(group) for group in groups] == [4] * 5
+        assert (answer["ReturnCode"], answer["ReturnMessage"]) == (1, "")
+
+    def test_the_same_request_twice_is_two_tokens(self, fakes: Running) -> None:
+        first, second = (buy_from_gomelong(fakes).json()["Data"]["Token"] for _ in range(2))
+        assert first != second
+
+    @pytest.mark.parametrize("amount", ["12", "12.3", "12.345"])
+    def test_up_to_three_decimals_are_taken(self, fakes: Running, amount: str) -> None:
+        assert buy_from_gomelong(fakes, amt=amount).json()["ReturnCode"] == 1
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            *({"amt": amount} for amount in ("12.3456", "0", "-1", "", "NaN", "Infinity", "x")),
+            {"meter": None},
+            {"meter": ""},
+            {"OP": "vend"},
+        ],
+        ids=str,
+    )
+    def test_anything_undocumented_is_refused(self, fakes: Running, change: dict[str, Any]) -> None:
+        answer = buy_from_gomelong(fakes, **change)
+        assert (answer.status, answer.json()["ReturnCode"]) == (400, 0)
+        assert fakes.vends() == []
+
+    @pytest.mark.parametrize("change", [{"U": "U2"}, {"K": "guess"}])
+    def test_wrong_credentials_are_told(self, fakes: Running, change: dict[str, Any]) -> None:
+        answer = buy_from_gomelong(fakes, **change)
+        assert (answer.status, answer.json()["ReturnCode"]) == (200, 0)
+        assert fakes.vends() == []
+
+    def test_an_unknown_meter_is_told(self, fakes: Running) -> None:
+        answer = buy_from_gomelong(fakes, meter="00000123456").json()
+        assert (answer["ReturnCode"], answer["ReturnMessage"]) == (0, "meter not found")
+
+    @pytest.mark.parametrize("content_type", ["application/json", "text/plain"])
+    def test_only_a_form_is_read(self, fakes: Running, content_type: str) -> None:
+        assert buy_from_gomelong(fakes, content_type).status == 415
+
+    @pytest.mark.parametrize("body", [b"", b"U", b"U=\xff", b"U=%ff&K=1", b"U=1&U=2"])
+    def test_what_is_not_a_form_is_refused(self, fakes: Running, body: bytes) -> None:
+        url = f"{fakes.urls['gomelong']}/EKPower"
+        answer = call("POST", url, body, Content_Type="application/x-www-form-urlencoded")
+        assert answer.status == 400
+
+    def test_there_is_nothing_else(self, fakes: Running) -> None:
+        url = fakes.urls["gomelong"]
+        assert call("GET", f"{url}/EKPower").status == 405
+        assert call("POST", f"{url}/EKPower/EKPower", b"").status == 404
+        assert call("POST", f"{url}/EKPower?amt=1", b"").status == 404
 
 
 class TestCalinSmart:
@@ -617,6 +693,11 @@ class TestFaultsOfEveryVendor:
             ("calin_smart", 200, {"result_code": 3, "reason": f"meter {METER} not found"}),
             ("sparkmeter", 200, {"error": "customer not found", "status": "failure"}),
             ("angaza", 404, {"context": {"reason": "unit not found"}}),
+            (
+                "gomelong",
+                200,
+                {"ReturnCode": 0, "ReturnMessage": "meter not found", "Data": None},
+            ),
         ],
     )
     def test_a_refusal_is_definite_and_in_the_vendors_own_words(
@@ -834,6 +915,17 @@ class TestTheLocalCloudsFakes:
         login = basic(secret["client_id"], secret["client_secret"])
         url = f"{secret['base_url']}/unit_credit?unit_number={UNIT}"
         assert call("GET", url, Authorization=login).status == 200
+
+    def test_gomelong_accepts_what_is_in_the_secret(self, secrets: dict[str, Any]) -> None:
+        secret = secrets["manufacturers/gomelong"]
+        form = {"U": secret["user_id"], "K": secret["password"], "meter": METER, "amt": "1"}
+        answer = call(
+            "POST",
+            f"{secret['base_url']}/EKPower",
+            urlencode(form).encode(),
+            Content_Type="application/x-www-form-urlencoded",
+        )
+        assert answer.json()["ReturnCode"] == 1
 
     def test_paystack_accepts_what_is_in_the_secret(self, secrets: dict[str, Any]) -> None:
         secret = secrets["channels/paystack"]

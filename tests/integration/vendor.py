@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+from urllib.parse import parse_qsl
 
 from tests.integration.conftest import Cloud
 
@@ -98,7 +99,7 @@ class FakeVendor:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                request = json.loads(body) if body else {"path": self.path}
+                request = _fields_of(body) if body else {"path": self.path}
                 try:
                     status, answer = fake.answer_to(self.command, self.path, request)
                 except HangUp:
@@ -119,6 +120,14 @@ class FakeVendor:
         return Handler
 
 
+def _fields_of(body: bytes) -> dict[str, Any]:
+    """The JSON or the form in a body."""
+    fields: dict[str, Any] = (
+        json.loads(body) if body.startswith(b"{") else dict(parse_qsl(body.decode("ascii")))
+    )
+    return fields
+
+
 class FakeCalin(FakeVendor):
     """Calin: a fresh 20-digit token for every request. It cannot be asked what became of one."""
 
@@ -134,6 +143,21 @@ class FakeCalin(FakeVendor):
         token = f"{10**19 + len(self.issued)}"
         self.issued.append(token)
         return 200, {"result_code": 0, "reason": "OK", "result": token}
+
+
+class FakeGomeLong(FakeVendor):
+    """GomeLong: a fresh 20-digit token for every request. It cannot be asked anything."""
+
+    def put_secrets(self, cloud: Cloud, base_url: str | None = None) -> None:
+        """What a process needs to call it."""
+        credentials = {"base_url": base_url or self.url, "user_id": "u", "password": "p"}
+        cloud.put_secret("manufacturers/gomelong", credentials)
+
+    def issue(self, request: dict[str, Any]) -> Answer:
+        """A fresh token."""
+        token = f"{3 * 10**19 + len(self.issued)}"
+        self.issued.append(token)
+        return 200, {"ReturnCode": 1, "ReturnMessage": "", "Data": {"Token": token}}
 
 
 class FakeCalinSmart(FakeVendor):

@@ -50,6 +50,7 @@ _MANUFACTURERS = (
     ("calin", "calin"),
     ("sparkmeter", "sparkmeter"),
     ("angaza", "angaza"),
+    ("gomelong", "gomelong"),
     ("openpaygo", "openpaygo"),
 )
 """How MPM's names of manufacturers begin (letters and digits alone), and our keys for them."""

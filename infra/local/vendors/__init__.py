@@ -17,6 +17,7 @@ VENDORS = {
     "calin_smart": "infra.local.vendors.calin_smart:CalinSmart",
     "sparkmeter": "infra.local.vendors.sparkmeter:SparkMeter",
     "angaza": "infra.local.vendors.angaza:Angaza",
+    "gomelong": "infra.local.vendors.gomelong:GomeLong",
 }
 """The key of each faked manufacturer, and where its class is."""
 

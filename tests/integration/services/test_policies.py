@@ -32,6 +32,7 @@ from tests.integration.vendor import (
     FakeAngaza,
     FakeCalin,
     FakeCalinSmart,
+    FakeGomeLong,
     FakePaystack,
     FakeSparkMeter,
     unclear,
@@ -170,26 +171,32 @@ def test_the_settling_function_may_do_what_it_does(
     assert made == allowed("settle")
 
 
-SMART, SPARK, SUN = "47002", "47003", "SHS9"
+SMART, SPARK, GOME, SUN = "47002", "47003", "47004", "SHS9"
 
 
 def test_the_vending_function_may_do_what_it_does(
     cloud: Cloud, company: Company, counter: Counter, calin: FakeCalin, clock: FixedClock
 ) -> None:
-    """One vend of each manufacturer: one in doubt, one lost and found, and two that are done."""
+    """One vend of each manufacturer: one in doubt, one lost and found, and three that are done."""
     company.customer(
         company.meter(),
         company.meter(SMART, manufacturer="calin_smart"),
         company.meter(SPARK, manufacturer="sparkmeter"),
+        company.meter(GOME, manufacturer="gomelong"),
         company.shs(SUN, plan_id="p-9", manufacturer="angaza"),
         plans=(plan("p-9", 7000, serial_number=SUN),),
     )
-    for serial_number in (METER, SMART, SPARK, SUN):
+    for serial_number in (METER, SMART, SPARK, GOME, SUN):
         counter.accept(serial_number, 700, f"T-{serial_number}")
     counter.settle_all()
     calin.behaviours = [unclear]
-    with FakeCalinSmart(clock.now) as smart, FakeSparkMeter() as spark, FakeAngaza() as angaza:
-        for fake in (smart, spark, angaza):
+    with (
+        FakeCalinSmart(clock.now) as smart,
+        FakeSparkMeter() as spark,
+        FakeGomeLong() as gome,
+        FakeAngaza() as angaza,
+    ):
+        for fake in (smart, spark, gome, angaza):
             fake.put_secrets(cloud)
         smart.behaviours = [smart.lost]
         queued = [message["body"] for message in cloud.take("vends")]
@@ -200,7 +207,7 @@ def test_the_vending_function_may_do_what_it_does(
             counter.let_delays_pass()
             vend_anew(counter, counter.only("vends"))
     done = [p.status for p in counter.wiring.payments.by_owner("C1", 10, None).items]
-    assert sorted(done) == [Status.COMPLETED] * 3 + [Status.HELD]
+    assert sorted(done) == [Status.COMPLETED] * 4 + [Status.HELD]
     assert made == allowed("vend")
 
 

@@ -1,0 +1,174 @@
+"""GomeLong: prepaid STS meters. The vendor sells energy by the kWh and answers a 20-digit token.
+
+It is given no id of ours and can be asked nothing afterwards, and a request that is repeated
+issues another valid token. So whatever is not a clear yes or a no with its reason is uncertain,
+and an uncertain vend waits for a person (recovery class ``opaque``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from chalicelib.domain.account import Kind
+from chalicelib.domain.allocation import VendKind, VendRules
+from chalicelib.manufacturers import credentials, sts
+from chalicelib.manufacturers.answers import ask, fields_of, require_success, words_of
+from chalicelib.manufacturers.technical import refuse_unknown
+from chalicelib.runtime.one_call import Answer
+from chalicelib.services.ports import (
+    Device,
+    Manufacturer,
+    RecoveryClass,
+    Sold,
+    VendOrder,
+    VendRefused,
+    VendUncertain,
+)
+
+SECRET = "manufacturers/gomelong"  # noqa: S105 - the name of a secret, not a secret
+SECONDS_MAX = 20
+
+MANUFACTURERS = (
+    Manufacturer(
+        key="gomelong",
+        manufacturer_id=13,
+        name="GomeLong",
+        kind=Kind.METER,
+        recovery=RecoveryClass.OPAQUE,
+        rules={VendKind.ENERGY: VendRules(step=sts.STEP)},
+        local=False,
+        timeout_seconds=SECONDS_MAX,
+    ),
+)
+
+FAILED = 0
+"""The vendor's one code of failure. Unlike with other vendors, every other code is a success."""
+
+_CODE = re.compile(r"-?[0-9]{1,9}")
+
+
+def make(key: str, secrets: Callable[[str], Mapping[str, Any]]) -> GomeLong:
+    """The manufacturer of that key. ``secrets`` reads a secret of the deployment by its name."""
+    manufacturer = next(m for m in MANUFACTURERS if m.key == key)
+    return GomeLong(manufacturer, secrets)
+
+
+class GomeLong:
+    """Asks the vendor's ``EKPower`` for energy tokens."""
+
+    def __init__(
+        self, manufacturer: Manufacturer, secrets: Callable[[str], Mapping[str, Any]]
+    ) -> None:
+        self.manufacturer = manufacturer
+        self._secrets = secrets
+
+    def rules(self, device: Device, kind: VendKind) -> VendRules:
+        """Tenths of a kWh, without a limit that the vendor would state."""
+        return self.manufacturer.rules[kind]
+
+    def vend(self, order: VendOrder) -> Sold:
+        """Ask for one token: one request, never repeated here.
+
+        Raises:
+            VendRefused: the vendor says no and why, or the vend is none that it sells.
+            VendorUnreachable: no connection was made, so nothing was asked.
+            VendUncertain: anything else.
+            SecretMissing: the credentials are not configured; nothing was asked.
+        """
+        kwh = sts.kwh_of(order.vend)
+        base_url, user_id, password = self._credentials()
+        form = {"U": user_id, "K": password, "meter": order.vend.serial_number, "amt": kwh}
+        answer = ask(
+            "POST",
+            f"{base_url}/EKPower",
+            {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
+            SECONDS_MAX,
+            urlencode(form).encode(),
+        )
+        return Sold(_token_of(answer, (password, user_id)))
+
+    def look_up(self, order: VendOrder) -> Sold:
+        """Always uncertain: the vendor offers nothing to search.
+
+        Raises:
+            VendUncertain: always.
+        """
+        raise VendUncertain("the vendor cannot be asked")
+
+    def token(self, text: str | None) -> str:
+        """The token that a person typed in: 20 digits; spaces and dashes do not count.
+
+        Raises:
+            FieldError: it cannot be a token of this manufacturer.
+        """
+        return sts.typed_token(text)
+
+    def seal(
+        self, serial_number: str, technical: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], int]:
+        """A meter has no technical fields, and no counter here.
+
+        Raises:
+            FieldError: there is one all the same.
+        """
+        refuse_unknown(technical)
+        return {}, 0
+
+    def reveal(self, device: Device) -> Mapping[str, Any]:
+        """What was entered for a device, with its secrets: ``seal`` takes it as it is."""
+        return device.technical
+
+    def _credentials(self) -> tuple[str, str, str]:
+        """Where the vendor is, and who we are there."""
+        content = self._secrets(SECRET)
+        return (
+            credentials.base_url(content, SECRET),
+            credentials.text(content, "user_id", SECRET),
+            credentials.text(content, "password", SECRET),
+        )
+
+
+# --- what the answer means --------------------------------------------------------------------
+
+
+def _return_code(fields: Mapping[str, Any]) -> int:
+    """The code, read strictly: what is no whole number must not pass for "anything but 0".
+
+    Raises:
+        VendUncertain: there is none.
+    """
+    given = fields.get("ReturnCode")
+    text = given if isinstance(given, str) else json.dumps(given)
+    if _CODE.fullmatch(text) is None:
+        raise VendUncertain("no ReturnCode")
+    return int(text)
+
+
+def _refuse(data: Any, message: Any, secrets: tuple[str, ...]) -> VendRefused:
+    """The refusal in an answer with the code of failure.
+
+    Raises:
+        VendUncertain: the answer contradicts itself, or does not say why.
+    """
+    if data:
+        raise VendUncertain("a failure with data")
+    if not isinstance(message, str) or not message.strip():
+        raise VendUncertain("a failure without a reason")
+    return VendRefused("refused_by_vendor", words_of(message, secrets))
+
+
+def _token_of(answer: Answer, secrets: tuple[str, ...] = ()) -> str:
+    """The token, if the answer clearly is one. ``secrets`` are kept out of what errors quote."""
+    require_success(answer)
+    fields = fields_of(answer)
+    data = fields.get("Data")
+    if _return_code(fields) == FAILED:
+        raise _refuse(data, fields.get("ReturnMessage"), secrets)
+    token = sts.token_of(data.get("Token")) if isinstance(data, dict) else None
+    if token is None:
+        raise VendUncertain("success without a token of 20 digits")
+    return token
