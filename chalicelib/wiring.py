@@ -101,6 +101,7 @@ MANUFACTURERS = (
     "chalicelib.manufacturers.sparkmeter",
     "chalicelib.manufacturers.angaza",
     "chalicelib.manufacturers.gomelong",
+    "chalicelib.manufacturers.sunking",
     "chalicelib.manufacturers.demo",
 )
 """The manufacturers' modules. Each offers ``MANUFACTURERS`` (data) and ``make(key, secrets)``."""

@@ -12,13 +12,13 @@ from chalicelib.runtime.one_call import is_base_url
 from chalicelib.services.ports import SecretMissing
 
 
-def base_url(content: Mapping[str, Any], secret: str) -> str:
-    """The address below which the vendor is called, without a slash at its end.
+def base_url(content: Mapping[str, Any], secret: str, name: str = "base_url") -> str:
+    """The address at or below which the vendor is called, without a slash at its end.
 
     Raises:
         SecretMissing: it is not there, or not such an address. ``secret`` is what is named.
     """
-    url = content.get("base_url")
+    url = content.get(name)
     if not is_base_url(url):
         raise SecretMissing(secret)
     return str(url).rstrip("/")

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from infra.local import processes
 from infra.local.deploy import STACK, client
+from infra.local.vendors import sunking
 from infra.package import REGION, ROOT
 from infra.staff import make_staff
 
@@ -57,6 +58,7 @@ def _vendors() -> dict[str, dict[str, str]]:
         },
         "angaza": {"client_id": secrets.token_hex(8), "client_secret": _word()},
         "gomelong": {"user_id": f"mwanga{secrets.randbelow(10_000):04}", "password": _word()},
+        "sunking": {"client_id": secrets.token_hex(8), "client_secret": _word()},
     }
 
 
@@ -126,6 +128,11 @@ def secret_contents(generated: Generated, fakes: Mapping[str, str]) -> dict[str,
         "manufacturers/gomelong": {
             "base_url": fakes["gomelong"],
             **generated.vendors["gomelong"],
+        },
+        "manufacturers/sunking": {
+            "base_url": f"{fakes['sunking']}/v2",
+            "auth_url": f"{fakes['sunking']}{sunking.LOG_IN_PATH}",
+            **generated.vendors["sunking"],
         },
         "device-keys": {"current": "k1", "keys": {"k1": generated.device_key}},
     }

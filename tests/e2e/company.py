@@ -146,12 +146,14 @@ class Company:
             known_as=known_as,
         )
 
-    def remote_shs(self, *, customer_id: str | None = None, **terms: Any) -> Household:
+    def remote_shs(
+        self, *, customer_id: str | None = None, manufacturer: str = "angaza", **terms: Any
+    ) -> Household:
         """An SHS of Angaza, which a server tells until when it runs, on the plan of ``shs``."""
         customer = {"customer_id": customer_id} if customer_id else self.person()
         fields = {
-            "serial_number": serial("ANG"),
-            "manufacturer": "angaza",
+            "serial_number": serial("RMT"),
+            "manufacturer": manufacturer,
             "plan": self.terms(**terms),
         }
         body = created(self.register(customer, fields, role="office"))

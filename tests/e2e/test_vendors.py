@@ -1,7 +1,8 @@
 """Vendors that can be searched, or asked the same thing again: what goes wrong heals by itself.
 
 SparkMeter tops meters up from afar, Calin's smart meters take tokens, and Angaza is told until
-when a unit runs. (Those that can be asked nothing afterwards: ``test_held_payments.py``.)
+when a unit runs. (Those that can be asked nothing afterwards: ``test_held_payments.py``; for Sun
+King, whose tokens add days, the end of this file.)
 """
 
 from __future__ import annotations
@@ -311,3 +312,73 @@ def test_a_vend_that_comes_late_does_not_take_later_days_away(
     for paid in (payment, late):
         assert tokens_of(paid) == "time 7 days"
         assert cloud.wait_for_message(paid["payment_id"], 1)
+
+
+# --- days that a token adds -----------------------------------------------------------------
+
+
+def told_sunking(cloud: Cloud, household: Household) -> list[dict[str, Any]]:
+    """The commands that Sun King was given for a unit, without the unit."""
+    return [
+        {name: value for name, value in vend["request"].items() if name != "device"}
+        for vend in asked(cloud, "sunking", household)
+    ]
+
+
+def test_a_unit_of_sun_king_gets_its_days_and_in_the_end_runs_for_good(
+    cloud: Cloud, company: Company
+) -> None:
+    household = company.remote_shs(manufacturer="sunking", total="1400.00", instalments=2)
+    days = company.pay_for("700", household)
+    assert (days["status"], tokens_of(days)) == ("completed", "time 7 days")
+    last = company.pay_for("700", household)
+    assert (last["status"], tokens_of(last)) == ("completed", "unlock")
+    assert told_sunking(cloud, household) == [
+        {"command": "add_credit", "payload": 7, "time_unit": "day"},
+        {"command": "unlock"},
+    ]
+    values = [payment["tokens"][0]["value"] for payment in (days, last)]
+    assert cloud.fakes.issued("sunking", household.serial_number) == values
+    for payment, value in zip((days, last), values, strict=True):
+        message = cloud.wait_for_message(payment["payment_id"], 1)
+        assert value in message["body"].replace(" ", "")
+
+
+@pytest.mark.parametrize(("fault", "issued"), [("error_500", 0), ("garbage", 1)])
+def test_a_vend_of_sun_king_in_doubt_waits_for_a_person(
+    cloud: Cloud, company: Company, fault: str, issued: int
+) -> None:
+    household = company.remote_shs(manufacturer="sunking")
+    cloud.fakes.order("sunking", fault, serial_number=household.serial_number)
+    payment_id = start(cloud, household)
+    held = cloud.wait_for_payment(payment_id, {"held"})
+    assert (held["reason"], vends(held)) == ("vend_uncertain", [("uncertain", 1)])
+    sweep_now(cloud, payment_id)
+    assert len(asked(cloud, "sunking", household)) == 1
+    assert times_issued(cloud, "sunking", household) == issued
+    staff = cloud.staff("operations")
+    if issued:
+        [token] = cloud.fakes.issued("sunking", household.serial_number)
+        resolve = {"outcome": "token", "token": token, "reason": "seen in the portal"}
+        assert staff.post(f"/payments/{payment_id}/resolve", resolve).status == 202
+    else:
+        retry = {"not_issued": True, "reason": "the portal has none"}
+        assert staff.post(f"/payments/{payment_id}/retry", retry).status == 202
+    payment = cloud.wait_for_payment(payment_id, {"completed"})
+    assert tokens_of(payment) == "time 7 days"
+    assert times_issued(cloud, "sunking", household) == 1
+
+
+def test_a_unit_that_sun_king_does_not_know_is_a_definite_no(
+    cloud: Cloud, company: Company
+) -> None:
+    household = company.remote_shs(manufacturer="sunking")
+    cloud.fakes.order("sunking", "refuse", serial_number=household.serial_number)
+    payment_id = start(cloud, household)
+    held = cloud.wait_for_payment(payment_id, {"held"})
+    assert (held["reason"], held["events"][0]["reason"]) == ("vend_refused", "device_not_found")
+    retry = {"reason": "it is registered there now"}
+    path = f"/payments/{payment_id}/retry"
+    assert cloud.staff("operations").post(path, retry).status == 202
+    assert vends(cloud.wait_for_payment(payment_id, {"completed"})) == [("done", 2)]
+    assert times_issued(cloud, "sunking", household) == 1

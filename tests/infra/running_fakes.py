@@ -36,6 +36,7 @@ VENDOR_SETTINGS: dict[str, dict[str, str]] = {
     },
     "angaza": {"client_id": "client", "client_secret": "secret"},
     "gomelong": {"user_id": "U1", "password": "a secret & more"},
+    "sunking": {"client_id": "client", "client_secret": "a secret & more"},
 }
 
 SECRET_KEY = "sk_test_demo"

@@ -21,7 +21,7 @@ from infra.local import processes, up
 from infra.local.fakes import faults, server
 from infra.local.fakes.faults import Faults
 from infra.local.load import Generated, secret_contents
-from infra.local.vendors import VENDORS, make, sparkmeter
+from infra.local.vendors import VENDORS, make, sparkmeter, sunking
 from infra.package import ROOT
 from tests.infra.running_fakes import (
     VENDOR_SETTINGS,
@@ -158,12 +158,40 @@ def buy_from_gomelong(
     return call("POST", f"{fakes.urls['gomelong']}/EKPower", body, Content_Type=content_type)
 
 
+def log_in(fakes: Running, secret: str = "a secret & more", **changes: Any) -> Reply:
+    """A log-in at Sun King."""
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": "client",
+        "client_secret": secret,
+        "scope": "roles",
+        **changes,
+    }
+    return call(
+        "POST",
+        f"{fakes.urls['sunking']}{sunking.LOG_IN_PATH}",
+        urlencode(without_none(form)).encode(),
+        Content_Type="application/x-www-form-urlencoded",
+    )
+
+
+ADD_DAYS = {"device": UNIT, "command": "add_credit", "payload": 30, "time_unit": "day"}
+
+
+def add_days(fakes: Running, bearer: str | None = None, **changes: Any) -> Reply:
+    """30 days from Sun King, after a log-in."""
+    bearer = bearer or log_in(fakes).json()["access_token"]
+    body = without_none({**ADD_DAYS, **changes})
+    return call("POST", f"{fakes.urls['sunking']}/v2/token", body, Authorization=f"Bearer {bearer}")
+
+
 ASK: dict[str, Callable[[Running], Reply]] = {
     "calin": buy,
     "calin_smart": buy_smart,
     "sparkmeter": top_up,
     "angaza": set_credit,
     "gomelong": buy_from_gomelong,
+    "sunking": add_days,
 }
 SUBJECTS = {
     "calin": METER,
@@ -171,6 +199,7 @@ SUBJECTS = {
     "sparkmeter": CUSTOMER,
     "angaza": UNIT,
     "gomelong": METER,
+    "sunking": UNIT,
 }
 
 every_vendor = pytest.mark.parametrize("vendor", list(VENDORS))
@@ -303,6 +332,79 @@ class TestGomeLong:
         assert call("GET", f"{url}/EKPower").status == 405
         assert call("POST", f"{url}/EKPower/EKPower", b"").status == 404
         assert call("POST", f"{url}/EKPower?amt=1", b"").status == 404
+
+
+class TestSunKing:
+    def test_days_are_answered_with_digits(self, fakes: Running) -> None:
+        answer = add_days(fakes).json()
+        (vend,) = fakes.vends()
+        assert answer == {"token": vend["token"]}
+        assert (len(vend["token"]), vend["token"].isdigit()) == (12, True)
+
+    def test_the_same_request_twice_is_two_tokens(self, fakes: Running) -> None:
+        bearer = log_in(fakes).json()["access_token"]
+        first, second = (add_days(fakes, bearer).json()["token"] for _ in range(2))
+        assert first != second
+
+    def test_a_unit_can_be_unlocked(self, fakes: Running) -> None:
+        answer = add_days(fakes, command="unlock", payload=None, time_unit=None)
+        assert answer.json()["token"].isdigit()
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            *({"payload": days} for days in (0, -1, 1.5, "30", True)),
+            {"device": None},
+            {"device": ""},
+            {"command": "reset"},
+            {"command": "unlock"},
+            {"time_unit": "hour"},
+            {"reference": "p1"},
+        ],
+        ids=str,
+    )
+    def test_anything_undocumented_is_refused(self, fakes: Running, change: dict[str, Any]) -> None:
+        assert add_days(fakes, **change).status == 400
+        assert fakes.vends() == []
+
+    def test_nothing_is_told_to_who_is_not_logged_in(
+        self, fakes: Running, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert add_days(fakes, "guess").status == 401
+        monkeypatch.setattr(sunking, "SESSION_SECONDS", 0)
+        assert add_days(fakes, log_in(fakes).json()["access_token"]).status == 401
+        assert fakes.vends() == []
+
+    @pytest.mark.parametrize(
+        ("change", "status"),
+        [
+            ({"client_id": "other"}, 401),
+            ({"client_secret": "guess"}, 401),
+            ({"scope": None}, 400),
+            ({"grant_type": "password"}, 400),
+        ],
+    )
+    def test_a_log_in_must_be_right(
+        self, fakes: Running, change: dict[str, Any], status: int
+    ) -> None:
+        assert log_in(fakes, **change).status == status
+
+    def test_a_log_in_is_a_form(self, fakes: Running) -> None:
+        url = f"{fakes.urls['sunking']}{sunking.LOG_IN_PATH}"
+        assert call("POST", url, {"client_id": "client"}).status == 415
+        form = {"Content_Type": "application/x-www-form-urlencoded"}
+        assert call("POST", url, b"\xff", **form).status == 400
+        assert call("GET", url).status == 405
+
+    def test_an_unknown_unit_is_told(self, fakes: Running) -> None:
+        answer = add_days(fakes, device="0000012345")
+        assert (answer.status, answer.json()["message"]) == (404, "Device not found")
+
+    def test_there_is_nothing_else(self, fakes: Running) -> None:
+        url = fakes.urls["sunking"]
+        assert call("GET", f"{url}/v2/token").status == 405
+        assert call("POST", f"{url}/token", ADD_DAYS).status == 404
+        assert call("POST", f"{url}/v2/token?again=1", ADD_DAYS).status == 404
 
 
 class TestCalinSmart:
@@ -698,6 +800,7 @@ class TestFaultsOfEveryVendor:
                 200,
                 {"ReturnCode": 0, "ReturnMessage": "meter not found", "Data": None},
             ),
+            ("sunking", 404, {"message": "Device not found", "details": ""}),
         ],
     )
     def test_a_refusal_is_definite_and_in_the_vendors_own_words(
@@ -926,6 +1029,25 @@ class TestTheLocalCloudsFakes:
             Content_Type="application/x-www-form-urlencoded",
         )
         assert answer.json()["ReturnCode"] == 1
+
+    def test_sunking_accepts_what_is_in_the_secret(self, secrets: dict[str, Any]) -> None:
+        secret = secrets["manufacturers/sunking"]
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": secret["client_id"],
+            "client_secret": secret["client_secret"],
+            "scope": "roles",
+        }
+        answer = call(
+            "POST",
+            secret["auth_url"],
+            urlencode(form).encode(),
+            Content_Type="application/x-www-form-urlencoded",
+        )
+        bearer = answer.json()["access_token"]
+        url = f"{secret['base_url']}/token"
+        answer = call("POST", url, ADD_DAYS, Authorization=f"Bearer {bearer}")
+        assert answer.status == 200
 
     def test_paystack_accepts_what_is_in_the_secret(self, secrets: dict[str, Any]) -> None:
         secret = secrets["channels/paystack"]

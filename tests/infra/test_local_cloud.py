@@ -71,7 +71,16 @@ def test_stack_json_holds_what_tools_rely_on(stack: Stack, state: Path) -> None:
     }
     assert set(stack["channels"]["paystack"]) == {"webhook_path", "checkout_path", "secret_key"}
     assert set(stack["fakes"]) == {
-        *("control", "calin", "calin_smart", "sparkmeter", "angaza", "gomelong", "paystack"),
+        *(
+            "control",
+            "calin",
+            "calin_smart",
+            "sparkmeter",
+            "angaza",
+            "gomelong",
+            "sunking",
+            "paystack",
+        ),
     }
     assert {"payments", "accounts", "ended_plans"} <= set(stack["tables"])
     assert set(stack["queues"]) == {

@@ -160,6 +160,32 @@ class FakeGomeLong(FakeVendor):
         return 200, {"ReturnCode": 1, "ReturnMessage": "", "Data": {"Token": token}}
 
 
+class FakeSunKing(FakeVendor):
+    """Sun King: a log-in, then a fresh 12-digit token for every request."""
+
+    def put_secrets(self, cloud: Cloud, base_url: str | None = None) -> None:
+        """What a process needs to call it."""
+        url = base_url or self.url
+        cloud.put_secret(
+            "manufacturers/sunking",
+            {"base_url": url, "auth_url": f"{url}/auth", "client_id": "c", "client_secret": "s"},
+        )
+
+    def issue(self, request: dict[str, Any]) -> Answer:
+        """A fresh token."""
+        token = f"{4 * 10**11 + len(self.issued)}"
+        self.issued.append(token)
+        return 200, {"token": token}
+
+    def look(self, request: dict[str, Any]) -> Answer:
+        """A session."""
+        return 200, {"access_token": "b", "expires_in": 300}
+
+    def is_look(self, path: str) -> bool:
+        """Whether it is the log-in."""
+        return path == "/auth"
+
+
 class FakeCalinSmart(FakeVendor):
     """Calin Smart: a fresh 20-digit token for every request, and a list of a meter's purchases.
 

@@ -51,6 +51,7 @@ _MANUFACTURERS = (
     ("sparkmeter", "sparkmeter"),
     ("angaza", "angaza"),
     ("gomelong", "gomelong"),
+    ("sunking", "sunking"),
     ("openpaygo", "openpaygo"),
 )
 """How MPM's names of manufacturers begin (letters and digits alone), and our keys for them."""

@@ -471,7 +471,7 @@ def test_exports_of_another_system_move_in_and_can_be_taken_as_a_portfolio(
 ) -> None:
     extra = b"record,name,price_per_kwh\ntariff,Home,100\n"
     devices = [
-        device for device in mpm.DEVICES if device["device_info"]["manufacturer"] != "SunKing SHS"
+        device for device in mpm.DEVICES if device["device_info"]["manufacturer"] != "Spark SHS"
     ]
     sold = mpm.export([mpm.TV, mpm.SHS])
     files = {

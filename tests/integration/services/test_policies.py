@@ -35,6 +35,7 @@ from tests.integration.vendor import (
     FakeGomeLong,
     FakePaystack,
     FakeSparkMeter,
+    FakeSunKing,
     unclear,
 )
 
@@ -171,22 +172,23 @@ def test_the_settling_function_may_do_what_it_does(
     assert made == allowed("settle")
 
 
-SMART, SPARK, GOME, SUN = "47002", "47003", "47004", "SHS9"
+SMART, SPARK, GOME, ANGAZA, SUN = "47002", "47003", "47004", "SHS9", "SHS8"
 
 
 def test_the_vending_function_may_do_what_it_does(
     cloud: Cloud, company: Company, counter: Counter, calin: FakeCalin, clock: FixedClock
 ) -> None:
-    """One vend of each manufacturer: one in doubt, one lost and found, and three that are done."""
+    """One vend of each manufacturer: one in doubt, one lost and found, and four that are done."""
     company.customer(
         company.meter(),
         company.meter(SMART, manufacturer="calin_smart"),
         company.meter(SPARK, manufacturer="sparkmeter"),
         company.meter(GOME, manufacturer="gomelong"),
-        company.shs(SUN, plan_id="p-9", manufacturer="angaza"),
-        plans=(plan("p-9", 7000, serial_number=SUN),),
+        company.shs(ANGAZA, plan_id="p-9", manufacturer="angaza"),
+        company.shs(SUN, plan_id="p-8", manufacturer="sunking"),
+        plans=(plan("p-9", 7000, serial_number=ANGAZA), plan("p-8", 7000, serial_number=SUN)),
     )
-    for serial_number in (METER, SMART, SPARK, GOME, SUN):
+    for serial_number in (METER, SMART, SPARK, GOME, ANGAZA, SUN):
         counter.accept(serial_number, 700, f"T-{serial_number}")
     counter.settle_all()
     calin.behaviours = [unclear]
@@ -195,8 +197,9 @@ def test_the_vending_function_may_do_what_it_does(
         FakeSparkMeter() as spark,
         FakeGomeLong() as gome,
         FakeAngaza() as angaza,
+        FakeSunKing() as sun,
     ):
-        for fake in (smart, spark, gome, angaza):
+        for fake in (smart, spark, gome, angaza, sun):
             fake.put_secrets(cloud)
         smart.behaviours = [smart.lost]
         queued = [message["body"] for message in cloud.take("vends")]
@@ -207,7 +210,7 @@ def test_the_vending_function_may_do_what_it_does(
             counter.let_delays_pass()
             vend_anew(counter, counter.only("vends"))
     done = [p.status for p in counter.wiring.payments.by_owner("C1", 10, None).items]
-    assert sorted(done) == [Status.COMPLETED] * 4 + [Status.HELD]
+    assert sorted(done) == [Status.COMPLETED] * 5 + [Status.HELD]
     assert made == allowed("vend")
 
 

@@ -1,0 +1,260 @@
+"""Sun King: solar home systems that take days, or run for good, by a token.
+
+A log-in (OAuth 2.0 client credentials) comes first, and is kept. A token adds its days to what
+the unit has, each request makes a new one, and the vendor can be asked for none of them
+afterwards. So whatever is not a clear yes or a listed no is uncertain, and an uncertain vend waits
+for a person (recovery class ``opaque``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from fractions import Fraction
+from typing import Any
+from urllib.parse import urlencode
+
+from chalicelib.domain.account import Kind
+from chalicelib.domain.allocation import VendKind, VendRules
+from chalicelib.domain.errors import FieldError
+from chalicelib.domain.payment import Vend
+from chalicelib.manufacturers import credentials
+from chalicelib.manufacturers.answers import (
+    JSON_HEADERS,
+    ask,
+    fields_of,
+    is_success,
+    require_success,
+    words_of,
+)
+from chalicelib.manufacturers.sessions import Session, SessionRefused, Sessions
+from chalicelib.manufacturers.technical import refuse_unknown
+from chalicelib.runtime.one_call import Answer
+from chalicelib.services.ports import (
+    Device,
+    Manufacturer,
+    RecoveryClass,
+    Sold,
+    VendOrder,
+    VendorUnreachable,
+    VendRefused,
+    VendUncertain,
+)
+
+SECRET = "manufacturers/sunking"  # noqa: S105 - the name of a secret, not a secret
+LOG_IN_SECONDS_MAX = 8
+SECONDS_MAX = 15
+
+MANUFACTURERS = (
+    Manufacturer(
+        key="sunking",
+        manufacturer_id=21,
+        name="Sun King",
+        kind=Kind.SHS,
+        recovery=RecoveryClass.OPAQUE,
+        rules={
+            VendKind.TIME: VendRules(step=Fraction(1)),
+            VendKind.UNLOCK: VendRules(step=Fraction(1)),
+        },
+        local=False,
+        # At the worst a kept session is refused, then a new one is asked for, then the token.
+        timeout_seconds=SECONDS_MAX + LOG_IN_SECONDS_MAX + SECONDS_MAX,
+    ),
+)
+
+NO_SESSION = 401
+NOT_FOUND = 404
+LOG_IN_REFUSED = (400, 401, 403)
+
+_TOKEN = re.compile(r"[0-9]{6,30}")
+_BLANKS_AND_DASHES = re.compile(r"[\s-]+")
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]{1,8192}=*")
+
+
+def make(key: str, secrets: Callable[[str], Mapping[str, Any]]) -> SunKing:
+    """The manufacturer of that key. ``secrets`` reads a secret of the deployment by its name."""
+    manufacturer = next(m for m in MANUFACTURERS if m.key == key)
+    return SunKing(manufacturer, secrets)
+
+
+@dataclass(frozen=True, slots=True)
+class _Configuration:
+    """What the secret says. ``auth_url`` is the whole address of the log-in."""
+
+    base_url: str
+    auth_url: str
+    client_id: str
+    client_secret: str
+
+
+class SunKing:
+    """Asks the vendor's asset control for tokens."""
+
+    def __init__(
+        self, manufacturer: Manufacturer, secrets: Callable[[str], Mapping[str, Any]]
+    ) -> None:
+        self.manufacturer = manufacturer
+        self._secrets = secrets
+        self._sessions = Sessions()
+
+    def rules(self, device: Device, kind: VendKind) -> VendRules:
+        """Whole days, without a limit that the vendor would state."""
+        return self.manufacturer.rules[kind]
+
+    def vend(self, order: VendOrder) -> Sold:
+        """Ask for one token. Only where the vendor did not take our session is it asked twice.
+
+        Raises:
+            VendRefused: the vendor's answer is a listed no, it does not take our credentials, or
+                the vend is none that it sells.
+            VendorUnreachable: no connection was made, or the log-in failed: no token was asked for.
+            VendUncertain: anything else.
+            SecretMissing: the credentials are not configured; nothing was asked.
+        """
+        command = json.dumps(_command(order.vend)).encode()
+        configuration = self._configuration()
+
+        def ask_for_token(bearer: str) -> Sold:
+            answer = ask(
+                "POST",
+                f"{configuration.base_url}/token",
+                {**JSON_HEADERS, "Authorization": f"Bearer {bearer}"},
+                SECONDS_MAX,
+                command,
+            )
+            return Sold(_token_of(answer, (bearer,)))
+
+        return self._sessions.call(
+            repr(configuration), lambda: _log_in(configuration), ask_for_token
+        )
+
+    def look_up(self, order: VendOrder) -> Sold:
+        """Always uncertain: the vendor offers nothing to search.
+
+        Raises:
+            VendUncertain: always.
+        """
+        raise VendUncertain("the vendor cannot be asked")
+
+    def token(self, text: str | None) -> str:
+        """The token that a person typed in: digits; spaces and dashes do not count.
+
+        Raises:
+            FieldError: it cannot be a token of this manufacturer.
+        """
+        token = _digits(text)
+        if token is None:
+            raise FieldError("token", "must be 6 to 30 digits")
+        return token
+
+    def seal(
+        self, serial_number: str, technical: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], int]:
+        """A unit has no technical fields, and no counter here.
+
+        Raises:
+            FieldError: there is one all the same.
+        """
+        refuse_unknown(technical)
+        return {}, 0
+
+    def reveal(self, device: Device) -> Mapping[str, Any]:
+        """What was entered for a device, with its secrets: ``seal`` takes it as it is."""
+        return device.technical
+
+    def _configuration(self) -> _Configuration:
+        """Where the vendor is, and who we are there."""
+        content = self._secrets(SECRET)
+        return _Configuration(
+            base_url=credentials.base_url(content, SECRET),
+            auth_url=credentials.base_url(content, SECRET, "auth_url"),
+            client_id=credentials.text(content, "client_id", SECRET),
+            client_secret=credentials.text(content, "client_secret", SECRET),
+        )
+
+
+def _command(vend: Vend) -> Mapping[str, object]:
+    """What the vendor is to do, in its words."""
+    if vend.kind is VendKind.UNLOCK:
+        return {"device": vend.serial_number, "command": "unlock"}
+    if vend.kind is not VendKind.TIME or vend.units is None or vend.units <= 0:
+        raise VendRefused("not_offered")
+    if vend.units.denominator != 1:
+        raise VendRefused("units_out_of_range")
+    return {
+        "device": vend.serial_number,
+        "command": "add_credit",
+        "payload": vend.units.numerator,
+        "time_unit": "day",
+    }
+
+
+# --- the log-in -------------------------------------------------------------------------------
+
+
+def _log_in(configuration: _Configuration) -> Session:
+    """A new session. Whatever goes wrong here, no token was asked for.
+
+    Raises:
+        VendRefused: the vendor does not know us.
+        VendorUnreachable: it gave no clear answer.
+    """
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": configuration.client_id,
+        "client_secret": configuration.client_secret,
+        "scope": "roles",
+    }
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+    body = urlencode(form).encode()
+    try:
+        answer = ask("POST", configuration.auth_url, headers, LOG_IN_SECONDS_MAX, body)
+        if answer.status in LOG_IN_REFUSED:
+            raise VendRefused("authentication_failed")
+        require_success(answer)
+        return _session_of(fields_of(answer))
+    except VendUncertain as unclear:
+        raise VendorUnreachable(f"the log-in failed: {unclear}") from unclear
+
+
+def _session_of(fields: Mapping[str, Any]) -> Session:
+    """The session in a log-in's answer.
+
+    Raises:
+        VendUncertain: there is none that can be used.
+    """
+    bearer, expires_in = fields.get("access_token"), fields.get("expires_in")
+    if not isinstance(bearer, str) or _BEARER.fullmatch(bearer) is None:
+        raise VendUncertain("no access token")
+    if type(expires_in) is not int or expires_in <= 0:
+        raise VendUncertain("no time of expiry")
+    return Session(bearer, timedelta(seconds=min(expires_in, 10**9)))
+
+
+# --- what the answer means --------------------------------------------------------------------
+
+
+def _digits(value: object) -> str | None:
+    """The token without what groups it; ``None`` if it is none."""
+    token = _BLANKS_AND_DASHES.sub("", value) if isinstance(value, str) else ""
+    return token if _TOKEN.fullmatch(token) else None
+
+
+def _token_of(answer: Answer, secrets: tuple[str, ...] = ()) -> str:
+    """The token, if the answer clearly is one. ``secrets`` are kept out of what errors quote."""
+    if answer.status == NO_SESSION:
+        raise SessionRefused
+    if answer.status != NOT_FOUND:
+        require_success(answer)
+    fields = fields_of(answer)
+    given, message = fields.get("token"), fields.get("message")
+    if not is_success(answer) and given is None and isinstance(message, str):
+        raise VendRefused("device_not_found", words_of(message, secrets))
+    require_success(answer)
+    token = _digits(given)
+    if token is None or message is not None:
+        raise VendUncertain("success without a clear token")
+    return token
