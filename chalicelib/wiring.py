@@ -101,6 +101,7 @@ MANUFACTURERS = (
     "chalicelib.manufacturers.sparkmeter",
     "chalicelib.manufacturers.angaza",
     "chalicelib.manufacturers.gomelong",
+    "chalicelib.manufacturers.stron",
     "chalicelib.manufacturers.sunking",
     "chalicelib.manufacturers.demo",
 )

@@ -67,8 +67,31 @@ def fields_of(answer: Answer) -> dict[str, Any]:
         VendorSilent: not UTF-8, not JSON, not an object, nested beyond reason, with ``NaN`` or
             ``Infinity``, or with a key given twice (which of the two counts?).
     """
+    fields = _json_of(answer)
+    if not isinstance(fields, dict):
+        raise VendorSilent("the answer is not a JSON object")
+    return fields
+
+
+def rows_of(answer: Answer) -> list[dict[str, Any]]:
+    """The JSON objects in the list in an answer, read as ``fields_of`` reads.
+
+    Raises:
+        VendorSilent: as there, or not a list.
+        VendUncertain: something in the list is not an object.
+    """
+    rows = _json_of(answer)
+    if not isinstance(rows, list):
+        raise VendorSilent("the answer is not a JSON list")
+    if not all(isinstance(row, dict) for row in rows):
+        raise VendUncertain("a row that is no object")
+    return rows
+
+
+def _json_of(answer: Answer) -> object:
+    """The JSON in an answer, whatever its shape."""
     try:
-        fields = json.loads(
+        return json.loads(
             answer.body.decode("utf-8"),
             parse_float=str,
             parse_constant=_refuse_constant,
@@ -77,9 +100,6 @@ def fields_of(answer: Answer) -> dict[str, Any]:
     except (ValueError, RecursionError):
         # The parser's own message would quote the answer, and with it a token.
         raise VendorSilent("the answer is not JSON") from None
-    if not isinstance(fields, dict):
-        raise VendorSilent("the answer is not a JSON object")
-    return fields
 
 
 def words_of(text: str, secrets: Iterable[str] = ()) -> str:

@@ -54,6 +54,6 @@ def kwh_of(vend: Vend) -> str:
     return kwh
 
 
-def with_amount(asked: Mapping[str, object], kwh: str) -> bytes:
-    """A request's JSON with ``amount``. It goes in as it is written: no float ever holds it."""
-    return f'{json.dumps(asked)[:-1]}, "amount": {kwh}}}'.encode()
+def with_amount(asked: Mapping[str, object], kwh: str, name: str = "amount") -> bytes:
+    """A request's JSON with its amount. It goes in as it is written: no float ever holds it."""
+    return f'{json.dumps(asked)[:-1]}, "{name}": {kwh}}}'.encode()

@@ -58,6 +58,11 @@ def _vendors() -> dict[str, dict[str, str]]:
         },
         "angaza": {"client_id": secrets.token_hex(8), "client_secret": _word()},
         "gomelong": {"user_id": f"mwanga{secrets.randbelow(10_000):04}", "password": _word()},
+        "stron": {
+            "company_name": "Mwanga Local",
+            "user_name": f"mwanga{secrets.randbelow(10_000):04}",
+            "password": _word(),
+        },
         "sunking": {"client_id": secrets.token_hex(8), "client_secret": _word()},
     }
 
@@ -129,6 +134,7 @@ def secret_contents(generated: Generated, fakes: Mapping[str, str]) -> dict[str,
             "base_url": fakes["gomelong"],
             **generated.vendors["gomelong"],
         },
+        "manufacturers/stron": {"base_url": fakes["stron"], **generated.vendors["stron"]},
         "manufacturers/sunking": {
             "base_url": f"{fakes['sunking']}/v2",
             "auth_url": f"{fakes['sunking']}{sunking.LOG_IN_PATH}",

@@ -158,6 +158,20 @@ def buy_from_gomelong(
     return call("POST", f"{fakes.urls['gomelong']}/EKPower", body, Content_Type=content_type)
 
 
+def buy_from_stron(fakes: Running, **changes: Any) -> Reply:
+    """12.3 kWh from Stron."""
+    fields = {
+        "CompanyName": "Mwanga",
+        "UserName": "U1",
+        "PassWord": "secret",
+        "MeterID": METER,
+        "is_vend_by_unit": True,
+        "Amount": 12.3,
+        **changes,
+    }
+    return call("POST", f"{fakes.urls['stron']}/VendingMeter", without_none(fields))
+
+
 def log_in(fakes: Running, secret: str = "a secret & more", **changes: Any) -> Reply:
     """A log-in at Sun King."""
     form = {
@@ -191,6 +205,7 @@ ASK: dict[str, Callable[[Running], Reply]] = {
     "sparkmeter": top_up,
     "angaza": set_credit,
     "gomelong": buy_from_gomelong,
+    "stron": buy_from_stron,
     "sunking": add_days,
 }
 SUBJECTS = {
@@ -199,6 +214,7 @@ SUBJECTS = {
     "sparkmeter": CUSTOMER,
     "angaza": UNIT,
     "gomelong": METER,
+    "stron": METER,
     "sunking": UNIT,
 }
 
@@ -332,6 +348,56 @@ class TestGomeLong:
         assert call("GET", f"{url}/EKPower").status == 405
         assert call("POST", f"{url}/EKPower/EKPower", b"").status == 404
         assert call("POST", f"{url}/EKPower?amt=1", b"").status == 404
+
+
+class TestStron:
+    def test_a_purchase_is_answered_with_a_list_that_has_the_sale(self, fakes: Running) -> None:
+        (sale,) = buy_from_stron(fakes).json()
+        (vend,) = fakes.vends()
+        assert (sale["Token"], sale["Meter_id"]) == (vend["token"], METER)
+        assert (sale["Total_unit"], sale["Unit"]) == ("12.3", "kWh")
+        assert (len(vend["token"]), vend["token"].isdigit()) == (20, True)
+
+    def test_the_same_request_twice_is_two_tokens(self, fakes: Running) -> None:
+        first, second = (buy_from_stron(fakes).json()[0]["Token"] for _ in range(2))
+        assert first != second
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            *({"Amount": amount} for amount in (12.3456, 0, -1, "12.3", True)),
+            {"is_vend_by_unit": False},
+            {"MeterID": None},
+            {"MeterID": 47000123456},
+            {"PassWord": None},
+            {"reference": "p1"},
+        ],
+        ids=str,
+    )
+    def test_anything_undocumented_is_refused(self, fakes: Running, change: dict[str, Any]) -> None:
+        assert buy_from_stron(fakes, **change).status == 400
+        assert fakes.vends() == []
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"CompanyName": "guess"},
+            {"UserName": "guess"},
+            {"PassWord": "guess"},
+            {"MeterID": "00000123456"},
+        ],
+        ids=str,
+    )
+    def test_any_no_is_an_empty_list(self, fakes: Running, change: dict[str, Any]) -> None:
+        answer = buy_from_stron(fakes, **change)
+        assert (answer.status, answer.json()) == (200, [])
+        assert fakes.vends() == []
+
+    def test_there_is_nothing_else(self, fakes: Running) -> None:
+        url = fakes.urls["stron"]
+        assert call("GET", f"{url}/VendingMeter").status == 405
+        assert call("POST", f"{url}/VendingMeterDirectly", {}).status == 404
+        assert call("POST", f"{url}/VendingMeter?again=1", {}).status == 404
 
 
 class TestSunKing:
@@ -800,11 +866,12 @@ class TestFaultsOfEveryVendor:
                 200,
                 {"ReturnCode": 0, "ReturnMessage": "meter not found", "Data": None},
             ),
+            ("stron", 200, []),
             ("sunking", 404, {"message": "Device not found", "details": ""}),
         ],
     )
     def test_a_refusal_is_definite_and_in_the_vendors_own_words(
-        self, fakes: Running, vendor: str, status: int, words: dict[str, Any]
+        self, fakes: Running, vendor: str, status: int, words: Any
     ) -> None:
         fakes.order(vendor, "refuse", times=1)
         answer = ASK[vendor](fakes)
@@ -1029,6 +1096,19 @@ class TestTheLocalCloudsFakes:
             Content_Type="application/x-www-form-urlencoded",
         )
         assert answer.json()["ReturnCode"] == 1
+
+    def test_stron_accepts_what_is_in_the_secret(self, secrets: dict[str, Any]) -> None:
+        secret = secrets["manufacturers/stron"]
+        body = {
+            "CompanyName": secret["company_name"],
+            "UserName": secret["user_name"],
+            "PassWord": secret["password"],
+            "MeterID": METER,
+            "is_vend_by_unit": True,
+            "Amount": 1,
+        }
+        (sale,) = call("POST", f"{secret['base_url']}/VendingMeter", body).json()
+        assert sale["Total_unit"] == "1"
 
     def test_sunking_accepts_what_is_in_the_secret(self, secrets: dict[str, Any]) -> None:
         secret = secrets["manufacturers/sunking"]

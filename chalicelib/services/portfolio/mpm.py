@@ -51,6 +51,7 @@ _MANUFACTURERS = (
     ("sparkmeter", "sparkmeter"),
     ("angaza", "angaza"),
     ("gomelong", "gomelong"),
+    ("stron", "stron"),
     ("sunking", "sunking"),
     ("openpaygo", "openpaygo"),
 )

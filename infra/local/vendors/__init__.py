@@ -18,6 +18,7 @@ VENDORS = {
     "sparkmeter": "infra.local.vendors.sparkmeter:SparkMeter",
     "angaza": "infra.local.vendors.angaza:Angaza",
     "gomelong": "infra.local.vendors.gomelong:GomeLong",
+    "stron": "infra.local.vendors.stron:Stron",
     "sunking": "infra.local.vendors.sunking:SunKing",
 }
 """The key of each faked manufacturer, and where its class is."""

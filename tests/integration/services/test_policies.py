@@ -35,6 +35,7 @@ from tests.integration.vendor import (
     FakeGomeLong,
     FakePaystack,
     FakeSparkMeter,
+    FakeStron,
     FakeSunKing,
     unclear,
 )
@@ -172,23 +173,25 @@ def test_the_settling_function_may_do_what_it_does(
     assert made == allowed("settle")
 
 
-SMART, SPARK, GOME, ANGAZA, SUN = "47002", "47003", "47004", "SHS9", "SHS8"
+SMART, SPARK, GOME, STRON = "47002", "47003", "47004", "47005"
+ANGAZA, SUN = "SHS9", "SHS8"
 
 
 def test_the_vending_function_may_do_what_it_does(
     cloud: Cloud, company: Company, counter: Counter, calin: FakeCalin, clock: FixedClock
 ) -> None:
-    """One vend of each manufacturer: one in doubt, one lost and found, and four that are done."""
+    """One vend of each manufacturer: one in doubt, one lost and found, and five that are done."""
     company.customer(
         company.meter(),
         company.meter(SMART, manufacturer="calin_smart"),
         company.meter(SPARK, manufacturer="sparkmeter"),
         company.meter(GOME, manufacturer="gomelong"),
+        company.meter(STRON, manufacturer="stron"),
         company.shs(ANGAZA, plan_id="p-9", manufacturer="angaza"),
         company.shs(SUN, plan_id="p-8", manufacturer="sunking"),
         plans=(plan("p-9", 7000, serial_number=ANGAZA), plan("p-8", 7000, serial_number=SUN)),
     )
-    for serial_number in (METER, SMART, SPARK, GOME, ANGAZA, SUN):
+    for serial_number in (METER, SMART, SPARK, GOME, STRON, ANGAZA, SUN):
         counter.accept(serial_number, 700, f"T-{serial_number}")
     counter.settle_all()
     calin.behaviours = [unclear]
@@ -196,10 +199,11 @@ def test_the_vending_function_may_do_what_it_does(
         FakeCalinSmart(clock.now) as smart,
         FakeSparkMeter() as spark,
         FakeGomeLong() as gome,
+        FakeStron() as stron,
         FakeAngaza() as angaza,
         FakeSunKing() as sun,
     ):
-        for fake in (smart, spark, gome, angaza, sun):
+        for fake in (smart, spark, gome, stron, angaza, sun):
             fake.put_secrets(cloud)
         smart.behaviours = [smart.lost]
         queued = [message["body"] for message in cloud.take("vends")]
@@ -210,7 +214,7 @@ def test_the_vending_function_may_do_what_it_does(
             counter.let_delays_pass()
             vend_anew(counter, counter.only("vends"))
     done = [p.status for p in counter.wiring.payments.by_owner("C1", 10, None).items]
-    assert sorted(done) == [Status.COMPLETED] * 5 + [Status.HELD]
+    assert sorted(done) == [Status.COMPLETED] * 6 + [Status.HELD]
     assert made == allowed("vend")
 
 

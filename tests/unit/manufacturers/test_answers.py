@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.errors import MwangaError
-from chalicelib.manufacturers.answers import ask, fields_of, require_success, words_of
+from chalicelib.manufacturers.answers import ask, fields_of, require_success, rows_of, words_of
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import VendorSilent, VendorUnreachable, VendUncertain
 from tests.unit.scripted_server import answering, sending, serving
@@ -102,6 +102,26 @@ def test_any_body_is_an_object_or_a_broken_servers(body: bytes):
         assert isinstance(error, VendorSilent)
     else:
         assert isinstance(fields, dict)
+
+
+def test_a_list_of_objects_is_read_without_rounding_its_numbers():
+    assert rows_of(Answer(200, b'[{"a": 12.30}, {}]')) == [{"a": "12.30"}, {}]
+    assert rows_of(Answer(200, b"[]")) == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"null", b'"text"', b'[{"a": NaN}]', b"[{}", b"[\xff]"]
+)
+def test_what_is_not_one_clear_list_is_a_broken_servers(body: bytes):
+    with pytest.raises(VendorSilent):
+        rows_of(Answer(200, body))
+
+
+@pytest.mark.parametrize("body", [b"[1]", b"[{}, null]", b"[[]]"])
+def test_a_list_of_anything_but_objects_is_uncertain(body: bytes):
+    with pytest.raises(VendUncertain) as uncertain:
+        rows_of(Answer(200, body))
+    assert not isinstance(uncertain.value, VendorSilent)
 
 
 @pytest.mark.parametrize(

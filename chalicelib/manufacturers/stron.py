@@ -1,0 +1,157 @@
+"""Stron: prepaid STS meters. The vendor sells energy by the kWh and answers a 20-digit token.
+
+This is its newer API, which takes kWh. It is given no id of ours, and a request that is repeated
+issues another valid token. That past sales can be asked for is known only by hearsay, so whatever
+is not a clear yes or a clear no is uncertain, and an uncertain vend waits for a person (recovery
+class ``opaque``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+from chalicelib.domain.account import Kind
+from chalicelib.domain.allocation import VendKind, VendRules
+from chalicelib.manufacturers import credentials, sts
+from chalicelib.manufacturers.answers import JSON_HEADERS, ask, require_success, rows_of
+from chalicelib.manufacturers.technical import refuse_unknown
+from chalicelib.runtime.one_call import Answer
+from chalicelib.services.ports import (
+    Device,
+    Manufacturer,
+    RecoveryClass,
+    Sold,
+    VendOrder,
+    VendRefused,
+    VendUncertain,
+)
+
+SECRET = "manufacturers/stron"  # noqa: S105 - the name of a secret, not a secret
+SECONDS_MAX = 20
+
+MANUFACTURERS = (
+    Manufacturer(
+        key="stron",
+        manufacturer_id=14,
+        name="Stron",
+        kind=Kind.METER,
+        recovery=RecoveryClass.OPAQUE,
+        rules={VendKind.ENERGY: VendRules(step=sts.STEP)},
+        local=False,
+        timeout_seconds=SECONDS_MAX,
+    ),
+)
+
+_KWH = re.compile(r"[0-9]{1,20}(\.[0-9]{1,12})?")
+_KWH_NAMES = ("Total_unit", "Total_units")
+"""The vendor's versions differ in the name."""
+
+
+def make(key: str, secrets: Callable[[str], Mapping[str, Any]]) -> Stron:
+    """The manufacturer of that key. ``secrets`` reads a secret of the deployment by its name."""
+    manufacturer = next(m for m in MANUFACTURERS if m.key == key)
+    return Stron(manufacturer, secrets)
+
+
+class Stron:
+    """Asks the vendor's ``VendingMeter`` for energy tokens."""
+
+    def __init__(
+        self, manufacturer: Manufacturer, secrets: Callable[[str], Mapping[str, Any]]
+    ) -> None:
+        self.manufacturer = manufacturer
+        self._secrets = secrets
+
+    def rules(self, device: Device, kind: VendKind) -> VendRules:
+        """Tenths of a kWh, without a limit that the vendor would state."""
+        return self.manufacturer.rules[kind]
+
+    def vend(self, order: VendOrder) -> Sold:
+        """Ask for one token: one request, never repeated here.
+
+        Raises:
+            VendRefused: the vendor sold nothing, or the vend is none that it sells.
+            VendorUnreachable: no connection was made, so nothing was asked.
+            VendUncertain: anything else.
+            SecretMissing: the credentials are not configured; nothing was asked.
+        """
+        kwh = sts.kwh_of(order.vend)
+        content = self._secrets(SECRET)
+        base_url = credentials.base_url(content, SECRET)
+        asked = {
+            "CompanyName": credentials.text(content, "company_name", SECRET),
+            "UserName": credentials.text(content, "user_name", SECRET),
+            "PassWord": credentials.text(content, "password", SECRET),
+            "MeterID": order.vend.serial_number,
+            "is_vend_by_unit": True,
+        }
+        answer = ask(
+            "POST",
+            f"{base_url}/VendingMeter",
+            JSON_HEADERS,
+            SECONDS_MAX,
+            sts.with_amount(asked, kwh, name="Amount"),
+        )
+        return Sold(_token_of(answer, order.vend.serial_number, Fraction(kwh)))
+
+    def look_up(self, order: VendOrder) -> Sold:
+        """Always uncertain: how to search is not known well enough.
+
+        Raises:
+            VendUncertain: always.
+        """
+        raise VendUncertain("the vendor cannot be asked")
+
+    def token(self, text: str | None) -> str:
+        """The token that a person typed in: 20 digits; spaces and dashes do not count.
+
+        Raises:
+            FieldError: it cannot be a token of this manufacturer.
+        """
+        return sts.typed_token(text)
+
+    def seal(
+        self, serial_number: str, technical: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], int]:
+        """A meter has no technical fields, and no counter here.
+
+        Raises:
+            FieldError: there is one all the same.
+        """
+        refuse_unknown(technical)
+        return {}, 0
+
+    def reveal(self, device: Device) -> Mapping[str, Any]:
+        """What was entered for a device, with its secrets: ``seal`` takes it as it is."""
+        return device.technical
+
+
+# --- what the answer means --------------------------------------------------------------------
+
+
+def _token_of(answer: Answer, serial_number: str, kwh: Fraction) -> str:
+    """The token, if the answer clearly is one for that meter and that energy."""
+    require_success(answer)
+    rows = rows_of(answer)
+    if not rows:
+        raise VendRefused("refused_by_vendor", "no sale, for an unregistered meter perhaps")
+    if len(rows) > 1:
+        raise VendUncertain("several sales")
+    (sale,) = rows
+    token = sts.token_of(sale.get("Token"))
+    if token is None:
+        raise VendUncertain("a sale without a token of 20 digits")
+    if str(sale.get("Meter_id", serial_number)).strip() != serial_number:
+        raise VendUncertain("a sale for another meter")
+    if any(_kwh(sale[name]) != kwh for name in _KWH_NAMES if name in sale):
+        raise VendUncertain("a sale of other energy than was asked for")
+    return token
+
+
+def _kwh(given: object) -> Fraction | None:
+    """The kWh of a sale, a text or a number, exactly as written."""
+    text = str(given).strip() if isinstance(given, int | str) else ""
+    return Fraction(text) if _KWH.fullmatch(text) else None
