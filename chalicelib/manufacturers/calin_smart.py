@@ -23,10 +23,9 @@ from chalicelib.domain.serial import normalise_serial
 from chalicelib.manufacturers import credentials, sts
 from chalicelib.manufacturers.answers import JSON_HEADERS, ask, fields_of, require_success
 from chalicelib.manufacturers.calin import SOLD, require_sold, result_code
-from chalicelib.manufacturers.technical import refuse_unknown
+from chalicelib.manufacturers.keypad_meter import KeypadMeter
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
-    Device,
     Manufacturer,
     RecoveryClass,
     SecretMissing,
@@ -91,18 +90,8 @@ class _Purchase:
     at: datetime
 
 
-class CalinSmart:
+class CalinSmart(KeypadMeter):
     """Asks the vendor's ``POS_Purchase`` for tokens and its ``POS_PurchaseHistory`` for traces."""
-
-    def __init__(
-        self, manufacturer: Manufacturer, secrets: Callable[[str], Mapping[str, Any]]
-    ) -> None:
-        self.manufacturer = manufacturer
-        self._secrets = secrets
-
-    def rules(self, device: Device, kind: VendKind) -> VendRules:
-        """Tenths of a kWh, without a limit that the vendor would state."""
-        return self.manufacturer.rules[kind]
 
     def vend(self, order: VendOrder) -> Sold:
         """Ask for one token: one request, never repeated here.
@@ -158,29 +147,6 @@ class CalinSmart:
         )
         purchases = _purchases(answer, configuration.time_zone)
         return Sold(_token_bought(order, order.vend.called_at, purchases))
-
-    def token(self, text: str | None) -> str:
-        """The token that a person typed in: 20 digits; spaces and dashes do not count.
-
-        Raises:
-            FieldError: it cannot be a token of this manufacturer.
-        """
-        return sts.typed_token(text)
-
-    def seal(
-        self, serial_number: str, technical: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Any], int]:
-        """A meter has no technical fields, and no counter here.
-
-        Raises:
-            FieldError: there is one all the same.
-        """
-        refuse_unknown(technical)
-        return {}, 0
-
-    def reveal(self, device: Device) -> Mapping[str, Any]:
-        """What was entered for a device, with its secrets: ``seal`` takes it as it is."""
-        return device.technical
 
     def _configuration(self) -> _Configuration:
         """Where the vendor is, who we are there, and which clock it writes its times by."""

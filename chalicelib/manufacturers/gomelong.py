@@ -17,10 +17,9 @@ from chalicelib.domain.account import Kind
 from chalicelib.domain.allocation import VendKind, VendRules
 from chalicelib.manufacturers import credentials, sts
 from chalicelib.manufacturers.answers import ask, fields_of, require_success, words_of
-from chalicelib.manufacturers.technical import refuse_unknown
+from chalicelib.manufacturers.keypad_meter import KeypadMeter
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
-    Device,
     Manufacturer,
     RecoveryClass,
     Sold,
@@ -57,18 +56,8 @@ def make(key: str, secrets: Callable[[str], Mapping[str, Any]]) -> GomeLong:
     return GomeLong(manufacturer, secrets)
 
 
-class GomeLong:
+class GomeLong(KeypadMeter):
     """Asks the vendor's ``EKPower`` for energy tokens."""
-
-    def __init__(
-        self, manufacturer: Manufacturer, secrets: Callable[[str], Mapping[str, Any]]
-    ) -> None:
-        self.manufacturer = manufacturer
-        self._secrets = secrets
-
-    def rules(self, device: Device, kind: VendKind) -> VendRules:
-        """Tenths of a kWh, without a limit that the vendor would state."""
-        return self.manufacturer.rules[kind]
 
     def vend(self, order: VendOrder) -> Sold:
         """Ask for one token: one request, never repeated here.
@@ -90,37 +79,6 @@ class GomeLong:
             urlencode(form).encode(),
         )
         return Sold(_token_of(answer, (password, user_id)))
-
-    def look_up(self, order: VendOrder) -> Sold:
-        """Always uncertain: the vendor offers nothing to search.
-
-        Raises:
-            VendUncertain: always.
-        """
-        raise VendUncertain("the vendor cannot be asked")
-
-    def token(self, text: str | None) -> str:
-        """The token that a person typed in: 20 digits; spaces and dashes do not count.
-
-        Raises:
-            FieldError: it cannot be a token of this manufacturer.
-        """
-        return sts.typed_token(text)
-
-    def seal(
-        self, serial_number: str, technical: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Any], int]:
-        """A meter has no technical fields, and no counter here.
-
-        Raises:
-            FieldError: there is one all the same.
-        """
-        refuse_unknown(technical)
-        return {}, 0
-
-    def reveal(self, device: Device) -> Mapping[str, Any]:
-        """What was entered for a device, with its secrets: ``seal`` takes it as it is."""
-        return device.technical
 
     def _credentials(self) -> tuple[str, str, str]:
         """Where the vendor is, and who we are there."""

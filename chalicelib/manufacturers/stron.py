@@ -17,10 +17,9 @@ from chalicelib.domain.account import Kind
 from chalicelib.domain.allocation import VendKind, VendRules
 from chalicelib.manufacturers import credentials, sts
 from chalicelib.manufacturers.answers import JSON_HEADERS, ask, require_success, rows_of
-from chalicelib.manufacturers.technical import refuse_unknown
+from chalicelib.manufacturers.keypad_meter import KeypadMeter
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
-    Device,
     Manufacturer,
     RecoveryClass,
     Sold,
@@ -56,18 +55,8 @@ def make(key: str, secrets: Callable[[str], Mapping[str, Any]]) -> Stron:
     return Stron(manufacturer, secrets)
 
 
-class Stron:
+class Stron(KeypadMeter):
     """Asks the vendor's ``VendingMeter`` for energy tokens."""
-
-    def __init__(
-        self, manufacturer: Manufacturer, secrets: Callable[[str], Mapping[str, Any]]
-    ) -> None:
-        self.manufacturer = manufacturer
-        self._secrets = secrets
-
-    def rules(self, device: Device, kind: VendKind) -> VendRules:
-        """Tenths of a kWh, without a limit that the vendor would state."""
-        return self.manufacturer.rules[kind]
 
     def vend(self, order: VendOrder) -> Sold:
         """Ask for one token: one request, never repeated here.
@@ -96,37 +85,6 @@ class Stron:
             sts.with_amount(asked, kwh, name="Amount"),
         )
         return Sold(_token_of(answer, order.vend.serial_number, Fraction(kwh)))
-
-    def look_up(self, order: VendOrder) -> Sold:
-        """Always uncertain: how to search is not known well enough.
-
-        Raises:
-            VendUncertain: always.
-        """
-        raise VendUncertain("the vendor cannot be asked")
-
-    def token(self, text: str | None) -> str:
-        """The token that a person typed in: 20 digits; spaces and dashes do not count.
-
-        Raises:
-            FieldError: it cannot be a token of this manufacturer.
-        """
-        return sts.typed_token(text)
-
-    def seal(
-        self, serial_number: str, technical: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Any], int]:
-        """A meter has no technical fields, and no counter here.
-
-        Raises:
-            FieldError: there is one all the same.
-        """
-        refuse_unknown(technical)
-        return {}, 0
-
-    def reveal(self, device: Device) -> Mapping[str, Any]:
-        """What was entered for a device, with its secrets: ``seal`` takes it as it is."""
-        return device.technical
 
 
 # --- what the answer means --------------------------------------------------------------------
