@@ -5,6 +5,7 @@
 # make package   build what is deployed, into build/package
 # make bench     the write budget and the speed of the core
 # make openapi   write openapi.json anew
+# make manufacturers   write docs/manufacturers/README.md anew
 # make screenshots   take the pictures of docs/website.md anew
 # make clean     remove all that make made
 #
@@ -31,7 +32,7 @@ export AWS_ACCESS_KEY_ID := test
 export AWS_SECRET_ACCESS_KEY := test
 export AWS_DEFAULT_REGION := eu-west-1
 
-.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package openapi clean
+.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package openapi manufacturers clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^Nothing/,$$d'
@@ -96,6 +97,10 @@ package: $(READY)
 
 openapi: $(READY)
 	@$(RUN) -m chalicelib.api.openapi openapi.json
+
+# The table of all manufacturers, from what their modules state.
+manufacturers: $(READY)
+	@$(RUN) -m infra.manufacturers
 
 clean:
 	@if [ -x $(RUN) ]; then $(RUN) -m infra.local.down; fi

@@ -62,6 +62,11 @@ MANUFACTURERS = (
         local=False,
         timeout_seconds=SECONDS_MAX,
         absolute=True,
+        authentication="HTTP Basic",
+        unverified=(
+            "that the same end date brings the same keycode",
+            "which refusals are definite",
+        ),
     ),
 )
 

@@ -40,6 +40,11 @@ MANUFACTURERS = (
         rules={VendKind.ENERGY: VendRules(step=sts.STEP)},
         local=False,
         timeout_seconds=SECONDS_MAX,
+        authentication="user and password in the body",
+        unverified=(
+            "which codes surely mean that nothing was sold",
+            "HTTPS",
+        ),
     ),
 )
 

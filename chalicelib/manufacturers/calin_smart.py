@@ -50,6 +50,11 @@ MANUFACTURERS = (
         timeout_seconds=SECONDS_MAX,
         one_at_a_time=True,
         absent_after_seconds=60,
+        authentication="company, user and two passwords in the body",
+        unverified=(
+            "the form of the list of purchases",
+            "which codes surely mean that nothing was sold",
+        ),
     ),
 )
 

@@ -41,6 +41,12 @@ MANUFACTURERS = (
         rules={VendKind.ENERGY: VendRules(step=sts.STEP)},
         local=False,
         timeout_seconds=SECONDS_MAX,
+        authentication="user and password in a form",
+        unverified=(
+            "that code 0 surely means that nothing was sold",
+            "which code is success",
+            "HTTPS",
+        ),
     ),
 )
 

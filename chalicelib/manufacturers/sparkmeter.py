@@ -65,6 +65,12 @@ MANUFACTURERS = (
         timeout_seconds=SECONDS_MAX,
         technical_required=True,
         absent_after_seconds=60,
+        authentication="a token of the site, a key and a secret of Koios, in headers",
+        remote=True,
+        unverified=(
+            "how soon Koios shows a transaction",
+            "whether a repeated external_id is refused",
+        ),
     ),
 )
 

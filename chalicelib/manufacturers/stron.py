@@ -41,6 +41,12 @@ MANUFACTURERS = (
         rules={VendKind.ENERGY: VendRules(step=sts.STEP)},
         local=False,
         timeout_seconds=SECONDS_MAX,
+        authentication="company, user and password in the body",
+        unverified=(
+            "that an empty list surely means that nothing was sold",
+            "how finely kWh are read",
+            "the list of past sales",
+        ),
     ),
 )
 

@@ -62,6 +62,11 @@ MANUFACTURERS = (
         local=False,
         # At the worst a kept session is refused, then a new one is asked for, then the token.
         timeout_seconds=SECONDS_MAX + LOG_IN_SECONDS_MAX + SECONDS_MAX,
+        authentication="OAuth 2.0 client credentials, kept",
+        unverified=(
+            "the length of a token",
+            "the largest number of days",
+        ),
     ),
 )
 

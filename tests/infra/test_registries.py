@@ -10,6 +10,7 @@ import pytest
 from chalicelib.wiring import CHANNELS, MANUFACTURERS
 from infra.local.providers import PROVIDERS
 from infra.local.vendors import VENDORS
+from infra.manufacturers import PAGE, table
 from infra.package import ROOT
 
 SIGNED_BY_US = {"direct"}
@@ -75,3 +76,15 @@ def test_a_manufacturer_that_is_called_has_a_fake(manufacturer: ModuleType) -> N
 def test_no_two_manufacturers_have_one_key_or_one_id() -> None:
     stated = [m for path in MANUFACTURERS for m in import_module(path).MANUFACTURERS]
     assert len({m.key for m in stated}) == len({m.manufacturer_id for m in stated}) == len(stated)
+
+
+def test_the_page_of_all_manufacturers_is_what_the_modules_say() -> None:
+    assert PAGE.read_text(encoding="utf-8") == table(), "run: make manufacturers"
+
+
+def test_a_manufacturer_that_is_called_says_how_it_knows_us_and_what_is_unverified(
+    manufacturer: ModuleType,
+) -> None:
+    for stated in manufacturer.MANUFACTURERS:
+        assert bool(stated.unverified) == (not stated.local), stated.key
+        assert stated.authentication.startswith("none") == stated.local, stated.key

@@ -40,6 +40,9 @@ class Manufacturer:
     device, amount and time alone, so a device has one vend in flight at most.
     ``absent_after_seconds``: so long after a call, a vend that a search does not find was surely
     not made (searchable manufacturers). ``demo``: its devices are not real.
+
+    For people to read: ``authentication`` is how it knows us, ``remote`` says that what it sells
+    reaches the device without a token, ``unverified`` is what nobody has confirmed with it yet.
     """
 
     key: str
@@ -55,6 +58,9 @@ class Manufacturer:
     one_at_a_time: bool = False
     absent_after_seconds: int = 0
     demo: bool = False
+    authentication: str = "none: computed here"
+    remote: bool = False
+    unverified: tuple[str, ...] = ()
 
     def lacks(self, technical: Mapping[str, Any]) -> bool:
         """Whether a device needs technical fields for its vends and these are none."""
