@@ -101,7 +101,7 @@ MANUFACTURERS = (
     "chalicelib.manufacturers.sparkmeter",
     "chalicelib.manufacturers.angaza",
     "chalicelib.manufacturers.gomelong",
-    "chalicelib.manufacturers.stron",
+    "chalicelib.manufacturers.stron_v3",
     "chalicelib.manufacturers.sunking",
     "chalicelib.manufacturers.demo",
 )

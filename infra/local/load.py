@@ -58,7 +58,7 @@ def _vendors() -> dict[str, dict[str, str]]:
         },
         "angaza": {"client_id": secrets.token_hex(8), "client_secret": _word()},
         "gomelong": {"user_id": f"mwanga{secrets.randbelow(10_000):04}", "password": _word()},
-        "stron": {
+        "stron_v3": {
             "company_name": "Mwanga Local",
             "user_name": f"mwanga{secrets.randbelow(10_000):04}",
             "password": _word(),
@@ -134,7 +134,7 @@ def secret_contents(generated: Generated, fakes: Mapping[str, str]) -> dict[str,
             "base_url": fakes["gomelong"],
             **generated.vendors["gomelong"],
         },
-        "manufacturers/stron": {"base_url": fakes["stron"], **generated.vendors["stron"]},
+        "manufacturers/stron_v3": {"base_url": fakes["stron_v3"], **generated.vendors["stron_v3"]},
         "manufacturers/sunking": {
             "base_url": f"{fakes['sunking']}/v2",
             "auth_url": f"{fakes['sunking']}{sunking.LOG_IN_PATH}",

@@ -95,7 +95,7 @@ def test_sparkmeter_is_told_the_money_and_there_is_no_token_to_type(
     assert whats(payment) == []
 
 
-@pytest.mark.parametrize("vendor", ["calin_smart", "gomelong", "stron"])
+@pytest.mark.parametrize("vendor", ["calin_smart", "gomelong", "stron_v3"])
 def test_a_meter_gets_a_token_of_twenty_digits(cloud: Cloud, company: Company, vendor: str) -> None:
     household = company.meter(manufacturer=vendor)
     payment = company.pay_for("550", household)

@@ -36,7 +36,7 @@ VENDOR_SETTINGS: dict[str, dict[str, str]] = {
     },
     "angaza": {"client_id": "client", "client_secret": "secret"},
     "gomelong": {"user_id": "U1", "password": "a secret & more"},
-    "stron": {"company_name": "Mwanga", "user_name": "U1", "password": "secret"},
+    "stron_v3": {"company_name": "Mwanga", "user_name": "U1", "password": "secret"},
     "sunking": {"client_id": "client", "client_secret": "a secret & more"},
 }
 

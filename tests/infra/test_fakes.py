@@ -158,7 +158,7 @@ def buy_from_gomelong(
     return call("POST", f"{fakes.urls['gomelong']}/EKPower", body, Content_Type=content_type)
 
 
-def buy_from_stron(fakes: Running, **changes: Any) -> Reply:
+def buy_from_stron_v3(fakes: Running, **changes: Any) -> Reply:
     """12.3 kWh from Stron."""
     fields = {
         "CompanyName": "Mwanga",
@@ -169,7 +169,7 @@ def buy_from_stron(fakes: Running, **changes: Any) -> Reply:
         "Amount": 12.3,
         **changes,
     }
-    return call("POST", f"{fakes.urls['stron']}/VendingMeter", without_none(fields))
+    return call("POST", f"{fakes.urls['stron_v3']}/VendingMeter", without_none(fields))
 
 
 def log_in(fakes: Running, secret: str = "a secret & more", **changes: Any) -> Reply:
@@ -205,7 +205,7 @@ ASK: dict[str, Callable[[Running], Reply]] = {
     "sparkmeter": top_up,
     "angaza": set_credit,
     "gomelong": buy_from_gomelong,
-    "stron": buy_from_stron,
+    "stron_v3": buy_from_stron_v3,
     "sunking": add_days,
 }
 SUBJECTS = {
@@ -214,7 +214,7 @@ SUBJECTS = {
     "sparkmeter": CUSTOMER,
     "angaza": UNIT,
     "gomelong": METER,
-    "stron": METER,
+    "stron_v3": METER,
     "sunking": UNIT,
 }
 
@@ -350,16 +350,16 @@ class TestGomeLong:
         assert call("POST", f"{url}/EKPower?amt=1", b"").status == 404
 
 
-class TestStron:
+class TestStronV3:
     def test_a_purchase_is_answered_with_a_list_that_has_the_sale(self, fakes: Running) -> None:
-        (sale,) = buy_from_stron(fakes).json()
+        (sale,) = buy_from_stron_v3(fakes).json()
         (vend,) = fakes.vends()
         assert (sale["Token"], sale["Meter_id"]) == (vend["token"], METER)
         assert (sale["Total_unit"], sale["Unit"]) == ("12.3", "kWh")
         assert (len(vend["token"]), vend["token"].isdigit()) == (20, True)
 
     def test_the_same_request_twice_is_two_tokens(self, fakes: Running) -> None:
-        first, second = (buy_from_stron(fakes).json()[0]["Token"] for _ in range(2))
+        first, second = (buy_from_stron_v3(fakes).json()[0]["Token"] for _ in range(2))
         assert first != second
 
     @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ class TestStron:
         ids=str,
     )
     def test_anything_undocumented_is_refused(self, fakes: Running, change: dict[str, Any]) -> None:
-        assert buy_from_stron(fakes, **change).status == 400
+        assert buy_from_stron_v3(fakes, **change).status == 400
         assert fakes.vends() == []
 
     @pytest.mark.parametrize(
@@ -389,12 +389,12 @@ class TestStron:
         ids=str,
     )
     def test_any_no_is_an_empty_list(self, fakes: Running, change: dict[str, Any]) -> None:
-        answer = buy_from_stron(fakes, **change)
+        answer = buy_from_stron_v3(fakes, **change)
         assert (answer.status, answer.json()) == (200, [])
         assert fakes.vends() == []
 
     def test_there_is_nothing_else(self, fakes: Running) -> None:
-        url = fakes.urls["stron"]
+        url = fakes.urls["stron_v3"]
         assert call("GET", f"{url}/VendingMeter").status == 405
         assert call("POST", f"{url}/VendingMeterDirectly", {}).status == 404
         assert call("POST", f"{url}/VendingMeter?again=1", {}).status == 404
@@ -866,7 +866,7 @@ class TestFaultsOfEveryVendor:
                 200,
                 {"ReturnCode": 0, "ReturnMessage": "meter not found", "Data": None},
             ),
-            ("stron", 200, []),
+            ("stron_v3", 200, []),
             ("sunking", 404, {"message": "Device not found", "details": ""}),
         ],
     )
@@ -1097,8 +1097,8 @@ class TestTheLocalCloudsFakes:
         )
         assert answer.json()["ReturnCode"] == 1
 
-    def test_stron_accepts_what_is_in_the_secret(self, secrets: dict[str, Any]) -> None:
-        secret = secrets["manufacturers/stron"]
+    def test_stron_v3_accepts_what_is_in_the_secret(self, secrets: dict[str, Any]) -> None:
+        secret = secrets["manufacturers/stron_v3"]
         body = {
             "CompanyName": secret["company_name"],
             "UserName": secret["user_name"],

@@ -492,7 +492,7 @@ class TestSecrets:
             "${AWS::StackName}/manufacturers/calin_smart",
             "${AWS::StackName}/manufacturers/gomelong",
             "${AWS::StackName}/manufacturers/sparkmeter",
-            "${AWS::StackName}/manufacturers/stron",
+            "${AWS::StackName}/manufacturers/stron_v3",
             "${AWS::StackName}/manufacturers/sunking",
         }
         for name, secret in secrets.items():

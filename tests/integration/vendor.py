@@ -160,13 +160,13 @@ class FakeGomeLong(FakeVendor):
         return 200, {"ReturnCode": 1, "ReturnMessage": "", "Data": {"Token": token}}
 
 
-class FakeStron(FakeVendor):
+class FakeStronV3(FakeVendor):
     """Stron: a fresh 20-digit token for every request. It cannot be asked anything."""
 
     def put_secrets(self, cloud: Cloud, base_url: str | None = None) -> None:
         """What a process needs to call it."""
         names = dict.fromkeys(("company_name", "user_name", "password"), "x")
-        cloud.put_secret("manufacturers/stron", {"base_url": base_url or self.url, **names})
+        cloud.put_secret("manufacturers/stron_v3", {"base_url": base_url or self.url, **names})
 
     def issue(self, request: dict[str, Any]) -> Answer:
         """A fresh token."""

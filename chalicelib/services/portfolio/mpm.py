@@ -51,7 +51,7 @@ _MANUFACTURERS = (
     ("sparkmeter", "sparkmeter"),
     ("angaza", "angaza"),
     ("gomelong", "gomelong"),
-    ("stron", "stron"),
+    ("stron", "stron_v3"),
     ("sunking", "sunking"),
     ("openpaygo", "openpaygo"),
 )

@@ -18,7 +18,7 @@ VENDORS = {
     "sparkmeter": "infra.local.vendors.sparkmeter:SparkMeter",
     "angaza": "infra.local.vendors.angaza:Angaza",
     "gomelong": "infra.local.vendors.gomelong:GomeLong",
-    "stron": "infra.local.vendors.stron:Stron",
+    "stron_v3": "infra.local.vendors.stron_v3:StronV3",
     "sunking": "infra.local.vendors.sunking:SunKing",
 }
 """The key of each faked manufacturer, and where its class is."""

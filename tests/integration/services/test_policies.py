@@ -35,7 +35,7 @@ from tests.integration.vendor import (
     FakeGomeLong,
     FakePaystack,
     FakeSparkMeter,
-    FakeStron,
+    FakeStronV3,
     FakeSunKing,
     unclear,
 )
@@ -186,7 +186,7 @@ def test_the_vending_function_may_do_what_it_does(
         company.meter(SMART, manufacturer="calin_smart"),
         company.meter(SPARK, manufacturer="sparkmeter"),
         company.meter(GOME, manufacturer="gomelong"),
-        company.meter(STRON, manufacturer="stron"),
+        company.meter(STRON, manufacturer="stron_v3"),
         company.shs(ANGAZA, plan_id="p-9", manufacturer="angaza"),
         company.shs(SUN, plan_id="p-8", manufacturer="sunking"),
         plans=(plan("p-9", 7000, serial_number=ANGAZA), plan("p-8", 7000, serial_number=SUN)),
@@ -199,7 +199,7 @@ def test_the_vending_function_may_do_what_it_does(
         FakeCalinSmart(clock.now) as smart,
         FakeSparkMeter() as spark,
         FakeGomeLong() as gome,
-        FakeStron() as stron,
+        FakeStronV3() as stron,
         FakeAngaza() as angaza,
         FakeSunKing() as sun,
     ):

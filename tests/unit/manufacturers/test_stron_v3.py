@@ -1,4 +1,4 @@
-"""Stron: what is sent, and what each answer means for the customer's money."""
+"""Stron, its newer API: what is sent, and what each answer means for the customer's money."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from chalicelib.domain.allocation import VendKind
 from chalicelib.domain.errors import FieldError, MwangaError
 from chalicelib.domain.money import Currency
 from chalicelib.domain.payment import Vend, VendState
-from chalicelib.manufacturers import stron
+from chalicelib.manufacturers import stron_v3
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
     Device,
@@ -57,7 +57,7 @@ def sold(token: object = TOKEN, **changes: object) -> bytes:
 
 
 def vend_of(units: Fraction | None, kind: VendKind = VendKind.ENERGY) -> Vend:
-    return Vend(1, METER, "stron", kind, VendState.CALLING, units)
+    return Vend(1, METER, "stron_v3", kind, VendState.CALLING, units)
 
 
 VEND = vend_of(Fraction(123, 10))
@@ -67,7 +67,7 @@ def order(vend: Vend) -> VendOrder:
     return VendOrder("p-1", vend, Currency("KES", 2))
 
 
-def vendor(base_url: object, **changes: object) -> stron.Stron:
+def vendor(base_url: object, **changes: object) -> stron_v3.StronV3:
     secret = {
         "base_url": base_url,
         "company_name": COMPANY,
@@ -75,8 +75,8 @@ def vendor(base_url: object, **changes: object) -> stron.Stron:
         "password": PASSWORD,
         **changes,
     }
-    secrets: Mapping[str, Mapping[str, Any]] = {"manufacturers/stron": secret}
-    return stron.make("stron", secrets.__getitem__)
+    secrets: Mapping[str, Mapping[str, Any]] = {"manufacturers/stron_v3": secret}
+    return stron_v3.make("stron_v3", secrets.__getitem__)
 
 
 def vended(behaviour: Behaviour, vend: Vend = VEND) -> str | None:
@@ -88,15 +88,15 @@ def vended(behaviour: Behaviour, vend: Vend = VEND) -> str | None:
 
 
 def token_of(body: bytes) -> str:
-    return stron._token_of(Answer(200, body), METER, Fraction(123, 10))
+    return stron_v3._token_of(Answer(200, body), METER, Fraction(123, 10))
 
 
 # --- as data ----------------------------------------------------------------------------------
 
 
 def test_the_manufacturer_is_stated_as_data():
-    (manufacturer,) = stron.MANUFACTURERS
-    assert (manufacturer.key, manufacturer.manufacturer_id) == ("stron", 14)
+    (manufacturer,) = stron_v3.MANUFACTURERS
+    assert (manufacturer.key, manufacturer.manufacturer_id) == ("stron_v3", 14)
     assert manufacturer.kind is Kind.METER
     assert manufacturer.recovery is RecoveryClass.OPAQUE
     assert not manufacturer.local
@@ -106,7 +106,7 @@ def test_the_manufacturer_is_stated_as_data():
 
 
 def test_energy_is_sold_in_tenths_of_a_kwh():
-    device = Device(METER, Kind.METER, "stron", 1, date(2026, 1, 1))
+    device = Device(METER, Kind.METER, "stron_v3", 1, date(2026, 1, 1))
     rules = vendor("http://a.example").rules(device, VendKind.ENERGY)
     assert (rules.step, rules.units_max) == (Fraction(1, 10), None)
 
@@ -319,7 +319,7 @@ def test_a_connection_that_breaks_after_the_question_is_silence(data: bytes):
 
 
 def test_a_slow_answer_is_silence(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stron, "SECONDS_MAX", 0.2)
+    monkeypatch.setattr(stron_v3, "SECONDS_MAX", 0.2)
     with pytest.raises(VendorSilent):
         vended(lambda connection: connection.recv(1))
 
@@ -406,5 +406,5 @@ def test_a_meter_has_no_technical_fields():
 
 
 def test_what_was_entered_for_a_meter_is_told_as_it_is():
-    device = Device(METER, Kind.METER, "stron", 1, date(2026, 1, 1))
+    device = Device(METER, Kind.METER, "stron_v3", 1, date(2026, 1, 1))
     assert vendor("http://a.example").reveal(device) == {}

@@ -33,10 +33,10 @@ _FIELDS = {
 NO_SALE = Answer.of([])
 
 
-class Stron:
+class StronV3:
     """The vendor's server, as far as its documentation is known."""
 
-    key = "stron"
+    key = "stron_v3"
     own_faults: frozenset[Fault] = frozenset()
 
     def __init__(self, settings: Settings, faults: Faults) -> None:

@@ -1,9 +1,8 @@
-"""Stron: prepaid STS meters. The vendor sells energy by the kWh and answers a 20-digit token.
+"""Stron, newer API: STS meters. The vendor sells energy by the kWh and answers a 20-digit token.
 
-This is its newer API, which takes kWh. It is given no id of ours, and a request that is repeated
-issues another valid token. That past sales can be asked for is known only by hearsay, so whatever
-is not a clear yes or a clear no is uncertain, and an uncertain vend waits for a person (recovery
-class ``opaque``).
+It is given no id of ours, and a request that is repeated issues another valid token. That past
+sales can be asked for is known only by hearsay, so whatever is not a clear yes or a clear no is
+uncertain, and an uncertain vend waits for a person (recovery class ``opaque``).
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from chalicelib.services.ports import (
     VendUncertain,
 )
 
-SECRET = "manufacturers/stron"  # noqa: S105 - the name of a secret, not a secret
+SECRET = "manufacturers/stron_v3"  # noqa: S105 - the name of a secret, not a secret
 SECONDS_MAX = 20
 
 MANUFACTURERS = (
     Manufacturer(
-        key="stron",
+        key="stron_v3",
         manufacturer_id=14,
-        name="Stron",
+        name="Stron, newer API",
         kind=Kind.METER,
         recovery=RecoveryClass.OPAQUE,
         rules={VendKind.ENERGY: VendRules(step=sts.STEP)},
@@ -55,13 +54,13 @@ _KWH_NAMES = ("Total_unit", "Total_units")
 """The vendor's versions differ in the name."""
 
 
-def make(key: str, secrets: Callable[[str], Mapping[str, Any]]) -> Stron:
+def make(key: str, secrets: Callable[[str], Mapping[str, Any]]) -> StronV3:
     """The manufacturer of that key. ``secrets`` reads a secret of the deployment by its name."""
     manufacturer = next(m for m in MANUFACTURERS if m.key == key)
-    return Stron(manufacturer, secrets)
+    return StronV3(manufacturer, secrets)
 
 
-class Stron(KeypadMeter):
+class StronV3(KeypadMeter):
     """Asks the vendor's ``VendingMeter`` for energy tokens."""
 
     def vend(self, order: VendOrder) -> Sold:
