@@ -24,7 +24,7 @@ Written from the modules by `make manufacturers`: change them, not this page. Wh
 class means is in [the architecture](../architecture.md).
 
 """
-_COLUMNS = ("key", "kind", "authentication", "brings", "sells", "unlock", "class", "unverified")
+_COLUMNS = ("key", "kind", "authentication", "brings", "sells", "actions", "class", "unverified")
 _UNITS = {VendKind.ENERGY: "kWh", VendKind.TIME: "days"}
 
 
@@ -50,7 +50,7 @@ def _cells(named: tuple[str, Manufacturer]) -> tuple[str, ...]:
         stated.authentication,
         "nothing to type" if stated.remote else "a token",
         "; ".join(sold),
-        "yes" if VendKind.UNLOCK in stated.rules else "–",
+        ", ".join(kind.replace("_", " ") for kind in stated.rules if kind not in _UNITS) or "–",
         "demo" if stated.demo else stated.recovery.value,
         "; ".join(stated.unverified) or "–",
     )

@@ -52,11 +52,7 @@ from chalicelib.services.staff import LoggedIn
 T = TypeVar("T")
 Unit = Literal["kWh", "days"]
 
-_UNITS: dict[VendKind, Unit | None] = {
-    VendKind.ENERGY: "kWh",
-    VendKind.TIME: "days",
-    VendKind.UNLOCK: None,
-}
+_UNITS: dict[VendKind, Unit] = {VendKind.ENERGY: "kWh", VendKind.TIME: "days"}
 
 
 class Listed(TypedDict, Generic[T]):
@@ -901,7 +897,7 @@ def _vend(vend: Vend) -> VendShape:
         manufacturer=vend.manufacturer,
         kind=vend.kind.value,
         units=_units(vend.units),
-        unit=_UNITS[vend.kind],
+        unit=_UNITS.get(vend.kind),
         state=vend.state.value,
         attempts=vend.attempts,
     )
@@ -912,7 +908,7 @@ def _token(token: Token) -> TokenShape:
         serial_number=token.serial_number,
         kind=token.kind.value,
         units=_units(token.units),
-        unit=_UNITS[token.kind],
+        unit=_UNITS.get(token.kind),
         value=token.value,
     )
 
@@ -922,7 +918,7 @@ def _quoted(intent: VendIntent) -> QuotedTokenShape:
         serial_number=intent.serial_number,
         kind=intent.kind.value,
         units=_units(intent.units),
-        unit=_UNITS[intent.kind],
+        unit=_UNITS.get(intent.kind),
     )
 
 

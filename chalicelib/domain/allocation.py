@@ -54,11 +54,22 @@ class Line:
 
 
 class VendKind(StrEnum):
-    """What a token does when it is typed into the device."""
+    """What a token does when it is typed into the device.
+
+    The first three are paid for. The others are what operators have done to a device: ``lock``
+    stops it now, ``reset`` sets it to what its owner is owed, ``clear_credit`` and
+    ``clear_tamper`` empty a meter and end its alarm, ``sync`` brings a device's token counter to
+    ours.
+    """
 
     ENERGY = "energy"
     TIME = "time"
     UNLOCK = "unlock"
+    LOCK = "lock"
+    RESET = "reset"
+    CLEAR_CREDIT = "clear_credit"
+    CLEAR_TAMPER = "clear_tamper"
+    SYNC = "sync"
 
 
 @dataclass(frozen=True, slots=True)
