@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from chalicelib.services.sites import KeepSites
     from chalicelib.services.staff import Identities, LogIn
     from chalicelib.services.sweep import Sweep
+    from chalicelib.services.switch import SwitchDevices
     from chalicelib.services.tariffs import KeepTariffs
     from chalicelib.services.unlock import Unlock
     from chalicelib.services.vend import VendTokens
@@ -103,6 +104,7 @@ MANUFACTURERS = (
     "chalicelib.manufacturers.gomelong",
     "chalicelib.manufacturers.stron_v3",
     "chalicelib.manufacturers.sunking",
+    "chalicelib.manufacturers.daly_bms",
     "chalicelib.manufacturers.demo",
 )
 """The manufacturers' modules. Each offers ``MANUFACTURERS`` (data) and ``make(key, secrets)``."""
@@ -533,6 +535,21 @@ class Wiring:
 
         return Sweep(
             payments=self.payments, queues=self.queues, clock=self.clock, journal=self.journal
+        )
+
+    @cached_property
+    def switch(self) -> SwitchDevices:
+        """Switches devices off when their paid time is over."""
+        from chalicelib.services.switch import SwitchDevices
+
+        return SwitchDevices(
+            devices=self.devices,
+            accounts=self.accounts,
+            manufacturers=self.manufacturers,
+            breaker=self.breaker,
+            queues=self.queues,
+            clock=self.clock,
+            journal=self.journal,
         )
 
     @cached_property

@@ -6,6 +6,7 @@ from typing import Any
 
 from chalicelib.api.amounts import read_units
 from chalicelib.api.models import (
+    ActionBody,
     DeviceActionBody,
     DeviceOwnerBody,
     DeviceTariffBody,
@@ -17,6 +18,7 @@ from chalicelib.api.routes import STAFF, Answer, Call, Routes, accepted, created
 from chalicelib.api.shapes import DeviceShape, PaymentShape, PlanShape
 from chalicelib.api.terms import terms_of
 from chalicelib.channels.interface import NotFound
+from chalicelib.domain.allocation import VendKind
 from chalicelib.domain.errors import FieldError, InvalidSerial
 from chalicelib.domain.serial import normalise_serial
 from chalicelib.services.staff import Role
@@ -149,6 +151,28 @@ def unlock_device(call: Call[DeviceActionBody]) -> Answer:
     """Unlock an SHS or e-bike without an open plan for good."""
     payment = call.wiring.act_on_devices.unlock(
         _serial_number(call), reason=call.body.reason, actor=call.actor
+    )
+    return accepted(call.shapes.payment(payment))
+
+
+@routes.route(
+    "POST",
+    "/devices/{serial_number}/actions",
+    roles=OPERATIONS,
+    body=ActionBody,
+    answers={202: PaymentShape},
+    problems=("device_unassigned", "version_conflict"),
+)
+def act_on_device(call: Call[ActionBody]) -> Answer:
+    """Have the manufacturer lock, reset or clear a device, or bring its token counter to ours.
+
+    What is answered carries the token, where there is one to type in: a payment of nothing.
+    """
+    payment = call.wiring.act_on_devices.act(
+        _serial_number(call),
+        VendKind(call.body.action),
+        reason=call.body.reason,
+        actor=call.actor,
     )
     return accepted(call.shapes.payment(payment))
 

@@ -315,6 +315,13 @@ class DeviceActionBody(Model):
     reason: Reason
 
 
+class ActionBody(Model):
+    """What is to be done to a device, and why."""
+
+    action: Literal["lock", "reset", "clear_credit", "clear_tamper", "sync"]
+    reason: Reason
+
+
 class FreeCreditBody(Model):
     """How many kWh or days are given, and why."""
 

@@ -52,7 +52,11 @@ from chalicelib.services.staff import LoggedIn
 T = TypeVar("T")
 Unit = Literal["kWh", "days"]
 
-_UNITS: dict[VendKind, Unit] = {VendKind.ENERGY: "kWh", VendKind.TIME: "days"}
+_UNITS: dict[VendKind, Unit] = {
+    VendKind.ENERGY: "kWh",
+    VendKind.TIME: "days",
+    VendKind.RESET: "days",
+}
 
 
 class Listed(TypedDict, Generic[T]):
@@ -890,6 +894,10 @@ def _units(units: Fraction | None) -> str | None:
     return None if units is None else format_units(units)
 
 
+def _unit(kind: VendKind, units: Fraction | None) -> Unit | None:
+    return None if units is None else _UNITS[kind]
+
+
 def _vend(vend: Vend) -> VendShape:
     return VendShape(
         number=vend.number,
@@ -897,7 +905,7 @@ def _vend(vend: Vend) -> VendShape:
         manufacturer=vend.manufacturer,
         kind=vend.kind.value,
         units=_units(vend.units),
-        unit=_UNITS.get(vend.kind),
+        unit=_unit(vend.kind, vend.units),
         state=vend.state.value,
         attempts=vend.attempts,
     )
@@ -908,7 +916,7 @@ def _token(token: Token) -> TokenShape:
         serial_number=token.serial_number,
         kind=token.kind.value,
         units=_units(token.units),
-        unit=_UNITS.get(token.kind),
+        unit=_unit(token.kind, token.units),
         value=token.value,
     )
 
@@ -918,7 +926,7 @@ def _quoted(intent: VendIntent) -> QuotedTokenShape:
         serial_number=intent.serial_number,
         kind=intent.kind.value,
         units=_units(intent.units),
-        unit=_UNITS.get(intent.kind),
+        unit=_unit(intent.kind, intent.units),
     )
 
 

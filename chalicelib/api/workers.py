@@ -39,19 +39,22 @@ def settle(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
 
 
 def vend(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
-    """Take up each vend, if the function still has the time that its manufacturer may need."""
+    """Take up each vend, if the function still has the time that its manufacturer may need.
+
+    Devices that may have to be switched off come in the same queue.
+    """
 
     context: Any = event.context
 
     def handle(body: Mapping[str, Any]) -> None:
         left = timedelta(milliseconds=context.get_remaining_time_in_millis())
-        wiring.vend.vend(
-            body["payment_id"],
-            body["number"],
-            body["attempt"],
-            body["manufacturer"],
-            wiring.clock.now() + left,
-        )
+        deadline, manufacturer = wiring.clock.now() + left, body["manufacturer"]
+        if "switch" in body:
+            wiring.switch.switch(body["switch"], manufacturer, deadline)
+        else:
+            wiring.vend.vend(
+                body["payment_id"], body["number"], body["attempt"], manufacturer, deadline
+            )
 
     return _each(event, wiring, handle)
 
@@ -95,8 +98,9 @@ def move(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
 
 
 def sweep(wiring: Wiring) -> None:
-    """One sweep."""
+    """One sweep: over open payments, and over devices whose time may be over."""
     wiring.sweep.sweep()
+    wiring.switch.queue_due()
 
 
 def reconcile(event: CloudWatchEvent, wiring: Wiring) -> None:

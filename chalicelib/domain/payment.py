@@ -765,14 +765,22 @@ REFUND_MESSAGES = 100
 per finished refund."""
 
 
+UNTOLD = frozenset({VendKind.LOCK, VendKind.CLEAR_CREDIT})
+"""What takes something from a customer: those tokens are for whoever works on the device."""
+
+
 def messages_due(payment: Payment) -> tuple[int, ...]:
     """The SMS that this payment calls for as it stands now, by number.
 
-    Nobody is told where neither a customer nor the payer's phone is known.
+    Nobody is told where neither a customer nor the payer's phone is known. Of what an entry has
+    vended its owner is told when it is there; that it is late, only of the unlock that they wait
+    for.
     """
     if payment.customer_id is None and payment.payer_phone is None:
         return ()
-    done = tuple(v.number for v in payment.vends if v.state is VendState.DONE)
+    done = tuple(
+        v.number for v in payment.vends if v.state is VendState.DONE and v.kind not in UNTOLD
+    )
     refunded = tuple(
         REFUND_MESSAGES + r.number for r in payment.refunds if r.state is RefundState.DONE
     )
@@ -780,6 +788,9 @@ def messages_due(payment: Payment) -> tuple[int, ...]:
         return (REFUSED_MESSAGE,)
     if payment.status is Status.REFUND_DUE:
         return (*refunded, UNUSABLE_MESSAGE)
+    if payment.channel == ENTRY_CHANNEL:
+        unlocks = any(v.kind is VendKind.UNLOCK for v in payment.vends)
+        return (*done, HELD_MESSAGE) if payment.status is Status.HELD and unlocks else done
     if payment.status is Status.HELD:
         lost = payment.customer_id is None
         return (*done, *refunded, UNUSABLE_MESSAGE if lost else HELD_MESSAGE)

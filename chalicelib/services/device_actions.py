@@ -1,5 +1,5 @@
-"""What operators do about a device besides its payments: give energy or time, unlock it, send its
-last token once more. Each is written down with who did it and why."""
+"""What operators do about a device besides its payments: give energy or time, unlock it, lock it,
+set it anew, send its last token once more. Each is written down with who did it and why."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from chalicelib.domain.errors import (
     Refusal,
     Refused,
 )
-from chalicelib.domain.payment import Payment
+from chalicelib.domain.payment import UNTOLD, Payment
 from chalicelib.services.accept import ReferenceConflict
 from chalicelib.services.devices import DeviceNotFound
 from chalicelib.services.entries import Act, entry_of
@@ -42,6 +42,16 @@ from chalicelib.services.ports import (
 )
 from chalicelib.services.unlock import Unlock, Unlocked
 
+ACTIONS = (
+    VendKind.LOCK,
+    VendKind.RESET,
+    VendKind.CLEAR_CREDIT,
+    VendKind.CLEAR_TAMPER,
+    VendKind.SYNC,
+)
+"""What can be done to a device where its manufacturer has it."""
+
+DAY_MICROSECONDS = timedelta(days=1) // timedelta(microseconds=1)
 WRITES_MAX = 6
 PAYMENTS_SEARCHED_MAX = 100
 """A device whose last token lies further back has had no token for a long time."""
@@ -187,7 +197,58 @@ class ActOnDevices:
             return unlocked.payment
         raise VersionConflict(serial_number)
 
-    # --- what both share ----------------------------------------------------------------------
+    # --- what the manufacturer can have done to it --------------------------------------------
+
+    def act(self, serial_number: str, action: VendKind, *, reason: str, actor: str) -> Payment:
+        """Have one of ``ACTIONS`` done to the device; its account says the same as before.
+
+        A device that was locked has lost its time; ``reset`` gives back what the account says.
+
+        Raises:
+            DeviceNotFound: see there.
+            Refused: nobody owns it (``device_unassigned``).
+            FieldError: on ``action``: its manufacturer has none such, or it cannot be done now.
+            VersionConflict, TryAgain, OutcomeUnknown, QueueUnavailable, SecretMissing: not done,
+                or not known to be: look at the device before asking again.
+        """
+        for round_number in range(WRITES_MAX):
+            device, account, record = self._owned(serial_number)
+            intent = self._action(device, record, action)
+            carried = self._unlock.carried(account.next_version(), device, intent, "action")
+            act = Act(actor, self._clock.now(), reason)
+            try:
+                self._write(carried, act, action.value, device)
+            except VersionConflict:
+                self._pause(jitter_seconds(round_number))
+                continue
+            return carried.payment
+        raise VersionConflict(serial_number)
+
+    def _action(self, device: Device, record: DeviceAccount, action: VendKind) -> VendIntent:
+        """What is to be vended: for a reset of a device that sells time, what is left of it."""
+        module = self._manufacturers.get(device.manufacturer)
+        if action not in ACTIONS or action not in module.manufacturer.rules:
+            raise FieldError("action", "its manufacturer has none such")
+        if record.unlocked and action is VendKind.LOCK:
+            raise FieldError("action", "the device runs for good")
+        if action is not VendKind.RESET or device.kind is Kind.METER:
+            return VendIntent(device.serial_number, action)
+        if record.unlocked:
+            return VendIntent(device.serial_number, VendKind.UNLOCK)
+        rules = module.rules(device, action)
+        units = self._days_left(record, rules.step)
+        if rules.units_max is not None and units > rules.units_max:
+            raise FieldError("action", f"more than {rules.units_max} days are left")
+        return VendIntent(device.serial_number, action, units, paid_until=record.paid_until)
+
+    def _days_left(self, record: DeviceAccount, step: Fraction) -> Fraction:
+        """The paid time that is left, in days, rounded up to what a token can say."""
+        now = self._clock.now()
+        left = max(timedelta(0), (record.paid_until or now) - now)
+        steps = Fraction(left // timedelta(microseconds=1), DAY_MICROSECONDS) / step
+        return -(-steps.numerator // steps.denominator) * step
+
+    # --- what all share -----------------------------------------------------------------------
 
     def _owned(self, serial_number: str) -> tuple[Device, Account, DeviceAccount]:
         """The device, its owner's account, and its record there."""
@@ -276,5 +337,7 @@ class ActOnDevices:
         return [
             token.vend
             for token in payment.tokens
-            if token.serial_number == serial_number and token.value is not None
+            if token.serial_number == serial_number
+            and token.value is not None
+            and token.kind not in UNTOLD
         ]

@@ -298,6 +298,8 @@ class Register:
             tariff_id=new.tariff_id,
             appliance_id=new.appliance_id,
             technical=sealed,
+            # It may be running now, whatever it is owed: its first look sets it right.
+            switch_off_at=self._clock.now() if module.manufacturer.switched else None,
         )
         return device, counter if module.manufacturer.local else None
 

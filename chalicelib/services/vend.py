@@ -276,6 +276,8 @@ class VendTokens:
         stated = vendor.manufacturer
         try:
             order = self._order(stated, payment, vend)
+            if stated.switched and order.vend.paid_until is not None:
+                self._devices.look_by(vend.serial_number, order.vend.paid_until)
             sold, told_until = self._sold(vendor, payment, order)
         except VendRefused as refused:
             return self._refused(vend, refused.code)
@@ -348,6 +350,8 @@ class VendTokens:
         """
         account = self._accounts.get(payment.customer_id) if payment.customer_id else None
         record = account.device(vend.serial_number) if account else None
+        if vend.kind is VendKind.LOCK:
+            return vend
         if vend.kind is VendKind.UNLOCK and (record is None or not record.owned):
             return vend  # it is unlocked for good, whoever owns it now
         if record is None or not record.owned:

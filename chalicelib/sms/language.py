@@ -44,9 +44,12 @@ class Language:
     """``{days}`` for ``{serial_number}``, ``{token}``."""
     unlock_typed: str
     """``{serial_number}`` is paid off, ``{token}``."""
+    set_typed: str
+    """What sets ``{serial_number}`` right again, ``{token}``."""
     energy_sent: str
     time_sent: str
     unlock_sent: str
+    set_sent: str
     """As above where the device is reached without a token."""
 
     debts_only: str

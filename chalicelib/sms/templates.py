@@ -108,7 +108,7 @@ def _token_text(vend: Vend, token: Token, words: Language) -> str:
         VendKind.TIME: (words.time_typed, words.time_sent),
         VendKind.UNLOCK: (words.unlock_typed, words.unlock_sent),
     }
-    typed, sent = templates[token.kind]
+    typed, sent = templates.get(token.kind, (words.set_typed, words.set_sent))
     units = format_units(token.units) if token.units is not None else ""
     return (sent if token.value is None else typed).format(
         serial_number=vend.serial_number,

@@ -55,6 +55,9 @@ from chalicelib.store.connection import Index, Table
 IN_STOCK = "stock"
 """The one partition of the devices that nobody owns."""
 
+SWITCHING = "switching"
+"""The one partition of the devices that are to be looked at whether they must be switched off."""
+
 OPEN_SHARDS = 16
 """Open payments are spread over this many index partitions."""
 
@@ -346,8 +349,24 @@ class ByStock(Index):
     serial_number = UnicodeAttribute(range_key=True)
 
 
+class BySwitchOffAt(Index):
+    """Devices to be looked at whether they must be switched off, the longest due first."""
+
+    class Meta:
+        """Keys only, and sparse: a device about which nothing is due is not in it."""
+
+        index_name = "by_switch_off_at"
+        projection = KeysOnlyProjection()
+
+    switching = UnicodeAttribute(hash_key=True)
+    switch_off_at = MomentAttribute(range_key=True)
+
+
 class DeviceRow(Table):
-    """A device. ``stock`` is there exactly as long as nobody owns it."""
+    """A device. ``stock`` is there exactly as long as nobody owns it.
+
+    ``switching`` is there exactly as long as ``switch_off_at`` is.
+    """
 
     class Meta:
         """See ``Table``."""
@@ -368,16 +387,21 @@ class DeviceRow(Table):
     appliance_id = WholeNumberAttribute(null=True)
     technical = DocumentAttribute(null=True)
     revision = WholeNumberAttribute()
+    switch_off_at = MomentAttribute(null=True)
     stock = UnicodeAttribute(null=True)
+    switching = UnicodeAttribute(null=True)
 
     by_customer = ByCustomer()
     by_stock = ByStock()
+    by_switch_off_at = BySwitchOffAt()
 
     @classmethod
     def of(cls, value: Device, **more: Any) -> DeviceRow:
         """The row for a device, with its place among those that nobody owns."""
         if value.customer_id is None:
             more["stock"] = IN_STOCK
+        if value.switch_off_at is not None:
+            more["switching"] = SWITCHING
         return super().of(value, **more)
 
 

@@ -69,6 +69,15 @@ class SqsQueues:
             MessageGroupId=manufacturer,
         )
 
+    def switch(self, serial_number: str, manufacturer: str) -> None:
+        """Queue a device that may have to be switched off, among the vends.
+
+        Raises:
+            QueueUnavailable: as above.
+        """
+        body = {"switch": serial_number, "manufacturer": manufacturer}
+        _send(environment.vends_queue_url(), body, MessageGroupId=manufacturer)
+
     def message(
         self, payment_id: str, number: int, customer_id: str | None, delay_seconds: int = 0
     ) -> None:

@@ -492,6 +492,7 @@ class TestSecrets:
             "${AWS::StackName}/manufacturers/calin_smart",
             "${AWS::StackName}/manufacturers/gomelong",
             "${AWS::StackName}/manufacturers/sparkmeter",
+            "${AWS::StackName}/manufacturers/daly_bms",
             "${AWS::StackName}/manufacturers/stron_v3",
             "${AWS::StackName}/manufacturers/sunking",
         }

@@ -169,9 +169,16 @@ class Company:
         record = DeviceAccount(serial_number, Kind.SHS, plan_id=plan_id, counter=counter)
         return self._made(record, manufacturer)
 
-    def e_bike(self, serial_number: str = BIKE, plan_id: str | None = None) -> DeviceAccount:
+    def e_bike(
+        self,
+        serial_number: str = BIKE,
+        plan_id: str | None = None,
+        manufacturer: str | None = None,
+    ) -> DeviceAccount:
         """An e-bike that has had no token yet."""
-        return DeviceAccount(serial_number, Kind.E_BIKE, plan_id=plan_id, counter=1)
+        counter = 1 if manufacturer is None else None
+        record = DeviceAccount(serial_number, Kind.E_BIKE, plan_id=plan_id, counter=counter)
+        return self._made(record, manufacturer)
 
     def _made(self, record: DeviceAccount, manufacturer: str | None) -> DeviceAccount:
         self._made_by[record.serial_number] = manufacturer or ORDINARY[record.kind]

@@ -342,6 +342,48 @@ class FakeAngaza(FakeVendor):
         return [r["state"]["desired"]["credit_until_dt"] for r in self.requests]
 
 
+class FakeDalyBms(FakeVendor):
+    """Daly's cloud: a log-in, relays that are switched, and what state they are in.
+
+    ``relays`` says which bikes are on. While ``out_of_reach``, a bike is switched only in word.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relays: dict[str, bool] = {}
+        self.out_of_reach = False
+
+    def put_secrets(self, cloud: Cloud, base_url: str | None = None) -> None:
+        """What a process needs to call it."""
+        cloud.put_secret(
+            "manufacturers/daly_bms",
+            {"base_url": base_url or self.url, "username": "u", "password": "p"},
+        )
+
+    def issue(self, request: dict[str, Any]) -> Answer:
+        """Switch a relay."""
+        data = request["data"]
+        self.issued.append(f"{data['Code']} {'on' if data['ACC'] else 'off'}")
+        if not self.out_of_reach:
+            self.relays[data["Code"]] = bool(data["ACC"])
+        return 200, {"status": 200, "msg": "", "response": {"Data": []}}
+
+    def look(self, request: dict[str, Any]) -> Answer:
+        """A session, or the state of bikes."""
+        if "codes" not in request:
+            session = {"token": "b", "expires_in": 300}
+            return 200, {"status": 200, "msg": "", "response": session}
+        rows = [
+            {"Code": code, "Status": "ACCON" if self.relays.get(code) else "ACCOFF"}
+            for code in request["codes"]
+        ]
+        return 200, {"status": 200, "msg": "", "response": {"Data": rows}}
+
+    def is_look(self, path: str) -> bool:
+        """Whether nothing is switched."""
+        return path != "/Monitor/Send"
+
+
 def until(moment: datetime, days: int = 0) -> str:
     """That many days after a moment, as Angaza is told it."""
     return (moment + timedelta(days=days)).isoformat()

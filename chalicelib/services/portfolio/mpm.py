@@ -54,6 +54,7 @@ _MANUFACTURERS = (
     ("stron", "stron_v3"),
     ("sunking", "sunking"),
     ("openpaygo", "openpaygo"),
+    ("dalybms", "daly_bms"),
 )
 """How MPM's names of manufacturers begin (letters and digits alone), and our keys for them."""
 

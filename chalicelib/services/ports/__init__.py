@@ -23,6 +23,7 @@ from chalicelib.services.ports.manufacturers import (
     RecoveryClass,
     SealBroken,
     Sold,
+    Switcher,
     VendAbsent,
     Vendor,
     VendOrder,
@@ -30,6 +31,7 @@ from chalicelib.services.ports.manufacturers import (
     VendorUnreachable,
     VendRefused,
     VendUncertain,
+    is_switched,
     issues_tokens,
 )
 from chalicelib.services.ports.moves import (
@@ -193,6 +195,7 @@ __all__ = [
     "SmsFailed",
     "SmsGateway",
     "Sold",
+    "Switcher",
     "Tariffs",
     "TryAgain",
     "VendAbsent",
@@ -205,5 +208,6 @@ __all__ = [
     "VersionConflict",
     "WrongTries",
     "WrongTriesStore",
+    "is_switched",
     "issues_tokens",
 ]

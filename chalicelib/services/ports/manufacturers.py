@@ -37,7 +37,8 @@ class Manufacturer:
     ``technical_required``: its devices have technical fields, and a vend needs those of its
     device. ``absolute``: it is told until when a device is to run, not for how many days more, so
     the last word must be the latest date. ``one_at_a_time``: its purchases are told apart by
-    device, amount and time alone, so a device has one vend in flight at most.
+    device, amount and time alone, so a device has one vend in flight at most. ``switched``: its
+    devices run until they are told to stop, so they are looked at when their paid time ends.
     ``absent_after_seconds``: so long after a call, a vend that a search does not find was surely
     not made (searchable manufacturers). ``demo``: its devices are not real.
 
@@ -57,6 +58,7 @@ class Manufacturer:
     absolute: bool = False
     one_at_a_time: bool = False
     absent_after_seconds: int = 0
+    switched: bool = False
     demo: bool = False
     authentication: str = "none: computed here"
     remote: bool = False
@@ -227,6 +229,23 @@ class Vendor(Protocol):
 
     def reveal(self, device: Device) -> Mapping[str, Any]:
         """As ``Issuer.reveal``."""
+
+
+class Switcher(Vendor, Protocol):
+    """A vendor whose devices run until they are switched off (``switched``)."""
+
+    def switch(self, serial_number: str, *, on: bool) -> bool:
+        """Switch the device on or off, which may be repeated; whether it is seen to be so.
+
+        Raises:
+            VendRefused, VendorUnreachable, VendUncertain, VendorSilent, SecretMissing: as
+                ``vend``.
+        """
+
+
+def is_switched(module: Issuer | Vendor) -> TypeIs[Switcher]:
+    """Whether the module's devices run until they are switched off."""
+    return module.manufacturer.switched
 
 
 def issues_tokens(module: Issuer | Vendor) -> TypeIs[Issuer]:

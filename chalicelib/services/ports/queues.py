@@ -23,6 +23,9 @@ class Queues(Protocol):
     ) -> None:
         """Queue one vend; ``attempt`` is the one to take up. At most 900 seconds of delay."""
 
+    def switch(self, serial_number: str, manufacturer: str) -> None:
+        """Queue a device that may have to be switched off, among the vends."""
+
     def message(
         self, payment_id: str, number: int, customer_id: str | None, delay_seconds: int = 0
     ) -> None:

@@ -25,7 +25,11 @@ class DeviceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One registered device. ``technical`` is what its manufacturer needs, secrets sealed."""
+    """One registered device. ``technical`` is what its manufacturer needs, secrets sealed.
+
+    ``switch_off_at`` is when it is to be looked at whether it must be switched off; ``None`` where
+    nothing is due.
+    """
 
     serial_number: str
     kind: Kind
@@ -37,6 +41,7 @@ class Device:
     tariff_id: int | None = None
     appliance_id: int | None = None
     technical: Mapping[str, Any] = field(default_factory=dict)
+    switch_off_at: datetime | None = None
     revision: int = 1
 
 

@@ -163,6 +163,18 @@ class Devices(Protocol):
     def of_customer(self, customer_id: str) -> Sequence[Device]:
         """All devices of a customer."""
 
+    def to_switch(self, until: datetime, limit: int) -> Sequence[tuple[str, datetime]]:
+        """Serial numbers to look at by ``until``, each with its time; the longest due first."""
+
+    def look_by(self, serial_number: str, at: datetime) -> None:
+        """Have the device looked at no later than that. One request."""
+
+    def look_again(self, serial_number: str, seen: datetime, at: datetime | None) -> Device | None:
+        """Put off a look that was due (``None``: no look is due any more). One request.
+
+        ``None`` when the device is not to be looked at at ``seen`` any more.
+        """
+
 
 class Customers(Protocol):
     """Registered persons by id."""

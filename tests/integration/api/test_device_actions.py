@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
+from chalicelib.domain.allocation import VendRules
 from chalicelib.services.ports import ConditionFailed, DeviceState, MessageState, VersionConflict
 from tests.integration.api.conftest import (
     Api,
@@ -276,3 +278,116 @@ def test_time_is_counted_from_now_where_the_paid_time_is_over(api: Api, home: Pl
     until = datetime.fromisoformat(api.get("/devices/SHS1").json["paid_until"])
     assert until == api.clock.now() + timedelta(days=2)
     assert given["vends"][0]["state"] == "done"
+
+
+# --- lock, reset, clear, sync -----------------------------------------------------------------
+
+
+def act(api: Api, serial_number: str, action: str, role: str = "operations") -> Reply:
+    """Have that done to the device."""
+    return api.post(f"/devices/{serial_number}/actions", {"action": action, **WHY}, role)
+
+
+def bike(api: Api, home: Place) -> str:
+    """Asha has an e-bike without tokens, too; its serial number."""
+    device = shs(serial_number="BIKE1", manufacturer="daly_bms", technical={})
+    assert api.post("/registrations", registration(person(home), device), "office").status == 201
+    return "BIKE1"
+
+
+def test_a_bike_is_locked_and_reset_by_a_vend_each_and_its_account_stays_as_it_is(
+    api: Api, cloud: Cloud, home: Place
+) -> None:
+    serial_number = bike(api, home)
+    give(api, serial_number, "7")
+    before = api.wiring.accounts.get("C1")
+    assert before is not None
+    cloud.take("vends")
+    for action in ("lock", "reset"):
+        done = act(api, serial_number, action)
+        assert (done.status, done.json["status"], done.json["amount"]) == (202, "vending", "0.00")
+        [vend] = done.json["vends"]
+        assert (vend["kind"], vend["state"]) == (action, "intended")
+        [message] = cloud.take("vends")
+        assert message["body"]["payment_id"] == done.json["payment_id"]
+        last = entries(api, "C1")[-1]
+        assert (last.what, last.reason, last.actor) == (
+            action,
+            WHY["reason"],
+            "operations@example.com",
+        )
+    after = api.wiring.accounts.get("C1")
+    assert after is not None and after.devices == before.devices
+    assert api.wiring.reconcile.check_customer("C1").differences == ()
+
+
+def test_a_reset_names_the_days_that_are_left_rounded_up(api: Api, home: Place) -> None:
+    serial_number = bike(api, home)
+    assert act(api, serial_number, "reset").json["vends"][0]["units"] == "0"
+    give(api, serial_number, "7")
+    api.clock.move(timedelta(days=2, hours=1))
+    [vend] = act(api, serial_number, "reset").json["vends"]
+    assert (vend["units"], vend["unit"]) == ("5", "days")
+
+
+def test_a_device_that_runs_for_good_is_not_locked_and_reset_to_run_for_good(
+    api: Api, home: Place
+) -> None:
+    serial_number = bike(api, home)
+    for plan in api.get("/customers/C1/account").json["plans"]:
+        path = f"/customers/C1/plans/{plan['plan_id']}/cancel"
+        assert api.post(path, {**WHY, "credit": "0"}).status == 200
+    assert unlock(api, serial_number).status == 202
+    refused = act(api, serial_number, "lock")
+    assert refused.fields == ["action"] and "for good" in refused.text
+    assert act(api, serial_number, "reset").json["vends"][0]["kind"] == "unlock"
+
+
+@pytest.mark.parametrize("action", ["lock", "reset", "clear_credit", "clear_tamper", "sync"])
+def test_what_the_manufacturer_does_not_have_is_refused_and_changes_nothing(
+    api: Api, home: Place, action: str
+) -> None:
+    before = entries(api, "C1")
+    reply = act(api, "47001", action)
+    assert (reply.status, reply.fields) == (422, ["action"])
+    assert entries(api, "C1") == before
+
+
+@pytest.mark.parametrize("action", ["energy", "unlock", "", None])
+def test_an_action_that_is_none_is_refused(api: Api, home: Place, action: Any) -> None:
+    assert act(api, "47001", action).fields == ["action"]
+
+
+def test_only_operations_act_on_devices(api: Api, home: Place) -> None:
+    assert act(api, "47001", "lock", "field").status == 403
+
+
+def test_an_action_on_a_device_that_is_nobodys_is_refused(api: Api, home: Place) -> None:
+    api.put("/devices/47001/owner", {"customer_id": None, "reason": "gave it back"}, "office")
+    assert act(api, "47001", "lock").code == "device_unassigned"
+    assert act(api, "NONE", "lock").status == 404
+
+
+def test_more_days_than_one_token_can_say_are_told(
+    api: Api, home: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serial_number = bike(api, home)
+    give(api, serial_number, "7")
+    module = api.wiring.manufacturers.get("daly_bms")
+    few = VendRules(step=Fraction(1), units_max=Fraction(6))
+    monkeypatch.setattr(type(module), "rules", lambda *_: few)
+    refused = act(api, serial_number, "reset")
+    assert refused.fields == ["action"] and "6 days" in refused.text
+
+
+def test_who_never_wins_with_an_action_is_told_to_come_back(
+    api: Api, home: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serial_number = bike(api, home)
+
+    def overtaken(*_: Any, **__: Any) -> None:
+        raise VersionConflict("C1")
+
+    monkeypatch.setattr(api.wiring.accounts, "change", overtaken)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    assert act(api, serial_number, "lock").code == "version_conflict"

@@ -162,6 +162,8 @@ class Counter:
         """What a process does about one message of the vends' queue."""
         worker = by or self.wiring
         deadline = worker.clock.now() + timedelta(minutes=1)
+        if "switch" in body:
+            return lambda: worker.switch.switch(body["switch"], body["manufacturer"], deadline)
         return lambda: worker.vend.vend(
             body["payment_id"], body["number"], body["attempt"], body["manufacturer"], deadline
         )

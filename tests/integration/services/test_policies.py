@@ -17,6 +17,7 @@ from typing import Any
 import botocore.client
 import pytest
 
+from chalicelib.api import workers
 from chalicelib.domain.account import Account
 from chalicelib.domain.payment import Claim, Payment, Status
 from chalicelib.services.entries import Act, entry_of
@@ -25,13 +26,14 @@ from chalicelib.store.models import AccountRow, EndedPlanRow, EntryRow
 from chalicelib.wiring import Wiring
 from tests.integration.api.conftest import put_secrets
 from tests.integration.api.moving import EXAMPLE
-from tests.integration.company import METER, SHS, Company, FixedClock, claim, kes, plan
+from tests.integration.company import BIKE, METER, SHS, Company, FixedClock, claim, kes, plan
 from tests.integration.conftest import Cloud
 from tests.integration.services.conftest import Counter
 from tests.integration.vendor import (
     FakeAngaza,
     FakeCalin,
     FakeCalinSmart,
+    FakeDalyBms,
     FakeGomeLong,
     FakePaystack,
     FakeSparkMeter,
@@ -180,7 +182,7 @@ ANGAZA, SUN = "SHS9", "SHS8"
 def test_the_vending_function_may_do_what_it_does(
     cloud: Cloud, company: Company, counter: Counter, calin: FakeCalin, clock: FixedClock
 ) -> None:
-    """One vend of each manufacturer: one in doubt, one lost and found, and five that are done."""
+    """One vend of each manufacturer: one in doubt, one lost and found, the others done."""
     company.customer(
         company.meter(),
         company.meter(SMART, manufacturer="calin_smart"),
@@ -189,9 +191,14 @@ def test_the_vending_function_may_do_what_it_does(
         company.meter(STRON, manufacturer="stron_v3"),
         company.shs(ANGAZA, plan_id="p-9", manufacturer="angaza"),
         company.shs(SUN, plan_id="p-8", manufacturer="sunking"),
-        plans=(plan("p-9", 7000, serial_number=ANGAZA), plan("p-8", 7000, serial_number=SUN)),
+        company.e_bike(plan_id="p-7", manufacturer="daly_bms"),
+        plans=(
+            plan("p-9", 7000, serial_number=ANGAZA),
+            plan("p-8", 7000, serial_number=SUN),
+            plan("p-7", 7000, serial_number=BIKE),
+        ),
     )
-    for serial_number in (METER, SMART, SPARK, GOME, STRON, ANGAZA, SUN):
+    for serial_number in (METER, SMART, SPARK, GOME, STRON, ANGAZA, SUN, BIKE):
         counter.accept(serial_number, 700, f"T-{serial_number}")
     counter.settle_all()
     calin.behaviours = [unclear]
@@ -202,8 +209,9 @@ def test_the_vending_function_may_do_what_it_does(
         FakeStronV3() as stron,
         FakeAngaza() as angaza,
         FakeSunKing() as sun,
+        FakeDalyBms() as daly,
     ):
-        for fake in (smart, spark, gome, stron, angaza, sun):
+        for fake in (smart, spark, gome, stron, angaza, sun, daly):
             fake.put_secrets(cloud)
         smart.behaviours = [smart.lost]
         queued = [message["body"] for message in cloud.take("vends")]
@@ -214,7 +222,7 @@ def test_the_vending_function_may_do_what_it_does(
             counter.let_delays_pass()
             vend_anew(counter, counter.only("vends"))
     done = [p.status for p in counter.wiring.payments.by_owner("C1", 10, None).items]
-    assert sorted(done) == [Status.COMPLETED] * 6 + [Status.HELD]
+    assert sorted(done) == [Status.COMPLETED] * 7 + [Status.HELD]
     assert made == allowed("vend")
 
 
@@ -252,8 +260,14 @@ def test_the_sweeping_function_may_do_what_it_does(
         if message["body"]["customer_id"] is None:
             settle(counter, message["body"])
     clock.move(timedelta(hours=2))
+    company.customer(
+        company.e_bike(manufacturer="daly_bms"),
+        plans=(plan("p-7", 7000, serial_number=BIKE),),
+        phone="+254700000002",
+    )
+    counter.wiring.devices.look_by(BIKE, clock.now())
     with recorded() as made:
-        type(counter.wiring)(clock).sweep.sweep()
+        workers.sweep(type(counter.wiring)(clock))
     assert made == allowed("sweep")
 
 

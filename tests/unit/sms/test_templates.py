@@ -94,6 +94,14 @@ TIME_PAYMENT = vended(payment(TIME), (SHS, VendKind.TIME, Fraction(7), "04695830
 UNLOCK_PAYMENT = vended(payment(TIME), (SHS, VendKind.UNLOCK, None, "190942008"))
 ENTRY = replace(UNLOCK_PAYMENT, channel=ENTRY_CHANNEL, serial_number=SHS, amount_minor=0, lines=())
 """What carries the unlock of an entry: a payment of nothing."""
+SET_PAYMENT = replace(
+    vended(payment(TIME), (SHS, VendKind.RESET, Fraction(7), "046958304")),
+    channel=ENTRY_CHANNEL,
+    serial_number=SHS,
+    amount_minor=0,
+    lines=(),
+)
+"""What carries what an operator has had done to a device."""
 REFUNDED = payment(status=Status.REFUNDED, refunds=(Refund(1, 200_00, RefundState.DONE),))
 
 
@@ -153,6 +161,7 @@ def text(of: Payment, number: int, language: str = "en", customer: Customer | No
             REFUND_MESSAGES + 1,
             "We have returned KES 200.00, paid for 47000123456. Ref RKL51ZDR4F",
         ),
+        (SET_PAYMENT, 1, "Please type into SM5R00123: 046 958 304"),
         (ENTRY, 1, "SM5R00123 is fully paid. Unlock token: 190 942 008"),
         (
             replace(ENTRY, status=Status.HELD),
@@ -199,6 +208,7 @@ def test_a_remote_top_up_needs_no_typing():
         (VendKind.ENERGY, Fraction(3), "3 kWh were sent to meter 47000123456."),
         (VendKind.TIME, Fraction(3), "3 days were sent to 47000123456."),
         (VendKind.UNLOCK, None, "47000123456 is fully paid and unlocked."),
+        (VendKind.RESET, None, "47000123456 has been set to what is paid."),
     ):
         assert text(vended(payment(ENERGY), (METER, kind, units, None)), 1).endswith(said)
 
@@ -206,6 +216,22 @@ def test_a_remote_top_up_needs_no_typing():
 def test_one_day_is_one_day():
     one_day = vended(payment(TIME), (SHS, VendKind.TIME, Fraction(1), "046958304"))
     assert "1 day for SM5R00123" in text(one_day, 1)
+
+
+@pytest.mark.parametrize("kind", [VendKind.LOCK, VendKind.CLEAR_CREDIT])
+def test_what_takes_something_from_a_customer_is_not_sent_to_them(kind: VendKind):
+    carried = replace(SET_PAYMENT, vends=(replace(SET_PAYMENT.vends[0], kind=kind),))
+    assert messages_due(SET_PAYMENT) == (1,)
+    assert messages_due(carried) == ()
+    assert messages_due(replace(carried, status=Status.HELD)) == ()
+
+
+def test_of_what_an_entry_vends_only_an_unlock_that_is_late_is_told():
+    late = VendState.UNCERTAIN
+    unlock = replace(ENTRY, vends=(replace(ENTRY.vends[0], state=late),), status=Status.HELD)
+    reset = replace(unlock, vends=(replace(unlock.vends[0], kind=VendKind.RESET),))
+    assert messages_due(unlock) == (HELD_MESSAGE,)
+    assert messages_due(reset) == ()
 
 
 # --- how the money was used -----------------------------------------------------------------------
