@@ -44,6 +44,8 @@ class Language:
     """``{days}`` for ``{serial_number}``, ``{token}``."""
     unlock_typed: str
     """``{serial_number}`` is paid off, ``{token}``."""
+    typed_before: str
+    """The tokens ``{before}`` are to be typed in first, and then ``{text}``: one of the above."""
     energy_sent: str
     time_sent: str
     unlock_sent: str

@@ -19,6 +19,7 @@ ENGLISH = Language(
     energy_typed="{units} kWh for meter {serial_number}. Token: {token}",
     time_typed="{days} for {serial_number}. Token: {token}",
     unlock_typed="{serial_number} is fully paid. Unlock token: {token}",
+    typed_before="First type in: {before}. Then: {text}",
     energy_sent="{units} kWh were sent to meter {serial_number}.",
     time_sent="{days} were sent to {serial_number}.",
     unlock_sent="{serial_number} is fully paid and unlocked.",

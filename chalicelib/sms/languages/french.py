@@ -19,6 +19,7 @@ FRENCH = Language(
     energy_typed="{units} kWh pour le compteur {serial_number}. Code: {token}",
     time_typed="{days} pour {serial_number}. Code: {token}",
     unlock_typed="{serial_number} est entièrement payé. Code de déblocage: {token}",
+    typed_before="Tapez d'abord: {before}. Puis: {text}",
     energy_sent="{units} kWh envoyés au compteur {serial_number}.",
     time_sent="{days} envoyés à {serial_number}.",
     unlock_sent="{serial_number} est entièrement payé et débloqué.",

@@ -19,6 +19,7 @@ SWAHILI = Language(
     energy_typed="{units} kWh kwa mita {serial_number}. Tokeni: {token}",
     time_typed="{days} kwa {serial_number}. Tokeni: {token}",
     unlock_typed="{serial_number} imelipwa yote. Tokeni ya kufungua: {token}",
+    typed_before="Kwanza ingiza: {before}. Kisha: {text}",
     energy_sent="{units} kWh zimetumwa kwa mita {serial_number}.",
     time_sent="{days} zimetumwa kwa {serial_number}.",
     unlock_sent="{serial_number} imelipwa yote na imefunguliwa.",
