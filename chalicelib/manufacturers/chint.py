@@ -163,7 +163,7 @@ def _tls(content: Mapping[str, Any]) -> ssl.SSLContext | None:
         return ssl.create_default_context(
             cadata=credentials.text(content, "ca_certificate", SECRET)
         )
-    except (ssl.SSLError, ValueError):
+    except (ssl.SSLError, ValueError, TypeError):
         raise SecretMissing(SECRET) from None
 
 
