@@ -103,6 +103,7 @@ MANUFACTURERS = (
     "chalicelib.manufacturers.gomelong",
     "chalicelib.manufacturers.stron_v3",
     "chalicelib.manufacturers.sunking",
+    "chalicelib.manufacturers.chint",
     "chalicelib.manufacturers.demo",
 )
 """The manufacturers' modules. Each offers ``MANUFACTURERS`` (data) and ``make(key, secrets)``."""

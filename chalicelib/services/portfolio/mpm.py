@@ -53,6 +53,7 @@ _MANUFACTURERS = (
     ("gomelong", "gomelong"),
     ("stron", "stron_v3"),
     ("sunking", "sunking"),
+    ("chint", "chint"),
     ("openpaygo", "openpaygo"),
 )
 """How MPM's names of manufacturers begin (letters and digits alone), and our keys for them."""

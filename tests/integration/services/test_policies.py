@@ -32,6 +32,7 @@ from tests.integration.vendor import (
     FakeAngaza,
     FakeCalin,
     FakeCalinSmart,
+    FakeChint,
     FakeGomeLong,
     FakePaystack,
     FakeSparkMeter,
@@ -173,25 +174,26 @@ def test_the_settling_function_may_do_what_it_does(
     assert made == allowed("settle")
 
 
-SMART, SPARK, GOME, STRON = "47002", "47003", "47004", "47005"
+SMART, SPARK, GOME, STRON, CHINT = "47002", "47003", "47004", "47005", "47006"
 ANGAZA, SUN = "SHS9", "SHS8"
 
 
 def test_the_vending_function_may_do_what_it_does(
     cloud: Cloud, company: Company, counter: Counter, calin: FakeCalin, clock: FixedClock
 ) -> None:
-    """One vend of each manufacturer: one in doubt, one lost and found, and five that are done."""
+    """One vend of each manufacturer: one in doubt, one lost and found, and six that are done."""
     company.customer(
         company.meter(),
         company.meter(SMART, manufacturer="calin_smart"),
         company.meter(SPARK, manufacturer="sparkmeter"),
         company.meter(GOME, manufacturer="gomelong"),
         company.meter(STRON, manufacturer="stron_v3"),
+        company.meter(CHINT, manufacturer="chint"),
         company.shs(ANGAZA, plan_id="p-9", manufacturer="angaza"),
         company.shs(SUN, plan_id="p-8", manufacturer="sunking"),
         plans=(plan("p-9", 7000, serial_number=ANGAZA), plan("p-8", 7000, serial_number=SUN)),
     )
-    for serial_number in (METER, SMART, SPARK, GOME, STRON, ANGAZA, SUN):
+    for serial_number in (METER, SMART, SPARK, GOME, STRON, CHINT, ANGAZA, SUN):
         counter.accept(serial_number, 700, f"T-{serial_number}")
     counter.settle_all()
     calin.behaviours = [unclear]
@@ -202,8 +204,9 @@ def test_the_vending_function_may_do_what_it_does(
         FakeStronV3() as stron,
         FakeAngaza() as angaza,
         FakeSunKing() as sun,
+        FakeChint() as chint,
     ):
-        for fake in (smart, spark, gome, stron, angaza, sun):
+        for fake in (smart, spark, gome, stron, angaza, sun, chint):
             fake.put_secrets(cloud)
         smart.behaviours = [smart.lost]
         queued = [message["body"] for message in cloud.take("vends")]
@@ -214,7 +217,7 @@ def test_the_vending_function_may_do_what_it_does(
             counter.let_delays_pass()
             vend_anew(counter, counter.only("vends"))
     done = [p.status for p in counter.wiring.payments.by_owner("C1", 10, None).items]
-    assert sorted(done) == [Status.COMPLETED] * 6 + [Status.HELD]
+    assert sorted(done) == [Status.COMPLETED] * 7 + [Status.HELD]
     assert made == allowed("vend")
 
 
