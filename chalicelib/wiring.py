@@ -105,6 +105,7 @@ MANUFACTURERS = (
     "chalicelib.manufacturers.stron_v3",
     "chalicelib.manufacturers.sunking",
     "chalicelib.manufacturers.daly_bms",
+    "chalicelib.manufacturers.chint",
     "chalicelib.manufacturers.demo",
 )
 """The manufacturers' modules. Each offers ``MANUFACTURERS`` (data) and ``make(key, secrets)``."""

@@ -374,9 +374,13 @@ class QuotedTokenShape(TypedDict):
 
 
 class TokenShape(QuotedTokenShape):
-    """What the customer types in; ``value`` is null for a remote top-up."""
+    """What the customer types in; ``value`` is null for a remote top-up.
+
+    ``before``, where it is there, are tokens to be typed in first, in that order.
+    """
 
     value: str | None
+    before: NotRequired[Sequence[str]]
 
 
 class RefundShape(TypedDict):
@@ -912,13 +916,16 @@ def _vend(vend: Vend) -> VendShape:
 
 
 def _token(token: Token) -> TokenShape:
-    return TokenShape(
+    shape = TokenShape(
         serial_number=token.serial_number,
         kind=token.kind.value,
         units=_units(token.units),
         unit=_unit(token.kind, token.units),
         value=token.value,
     )
+    if token.before:
+        shape["before"] = list(token.before)
+    return shape
 
 
 def _quoted(intent: VendIntent) -> QuotedTokenShape:

@@ -135,13 +135,17 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What the customer types in. ``value`` is ``None`` for a remote top-up. Never logged."""
+    """What the customer types in. ``value`` is ``None`` for a remote top-up. Never logged.
+
+    ``before`` are tokens that the device must be given first, in that order: a new key, say.
+    """
 
     vend: int
     serial_number: str
     kind: VendKind
     units: Fraction | None = None
     value: str | None = None
+    before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -547,14 +551,16 @@ def vend_done(
     value: str | None,
     now: datetime,
     *,
+    before: tuple[str, ...] = (),
     units: Fraction | None = None,
     reference: str | None = None,
     told_until: datetime | None = None,
 ) -> Payment:
     """The payment after a vend brought its token (``None``: a remote top-up).
 
-    ``units`` are what the manufacturer says it gave, where it takes money and says so;
-    ``told_until`` is what an absolute one was told: a later date, if more was owed by then.
+    ``before`` are the tokens to be typed in before it. ``units`` are what the manufacturer says it
+    gave, where it takes money and says so; ``told_until`` is what an absolute one was told: a later
+    date, if more was owed by then.
     """
     vend = payment.vend(number)
     done = replace(
@@ -569,7 +575,7 @@ def vend_done(
         looks=0,
         in_doubt=False,
     )
-    token = Token(number, vend.serial_number, vend.kind, done.units, value)
+    token = Token(number, vend.serial_number, vend.kind, done.units, value, before)
     return standing(
         replace(payment.with_vend(done), tokens=(*payment.tokens, token), sweeps=0), now
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
@@ -26,7 +27,12 @@ _MAYBE_A_TOKEN = re.compile(r"[0-9*#](?:[\s-]*[0-9*#]){5,}")
 
 
 def ask(
-    method: str, url: str, headers: Mapping[str, str], seconds: float, body: bytes | None = None
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    seconds: float,
+    body: bytes | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Answer:
     """Send one request to a vendor; never repeated here, no redirect followed.
 
@@ -35,7 +41,7 @@ def ask(
         VendorSilent: it may have arrived, but no whole answer came back.
     """
     try:
-        return call(method, url, headers, seconds, body)
+        return call(method, url, headers, seconds, body, tls)
     except NotSent as unsent:
         raise VendorUnreachable(str(unsent)) from unsent
     except NoAnswer as unanswered:

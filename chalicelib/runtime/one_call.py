@@ -54,9 +54,16 @@ def is_base_url(text: object) -> bool:
 
 
 def call(
-    method: str, url: str, headers: Mapping[str, str], seconds: float, body: bytes | None = None
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    seconds: float,
+    body: bytes | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Answer:
     """Send one request; all of it together may take about ``seconds``.
+
+    ``tls`` says whom to trust, where that is not the public authorities.
 
     Raises:
         NotSent: it certainly did not arrive. It may be sent again.
@@ -64,7 +71,7 @@ def call(
     """
     deadline = time.monotonic() + seconds
     parts = urlsplit(url)
-    with closing(_connection(parts, min(CONNECT_SECONDS, seconds))) as connection:
+    with closing(_connection(parts, min(CONNECT_SECONDS, seconds), tls)) as connection:
         _connect(connection, deadline)
         try:
             target = parts.path + (f"?{parts.query}" if parts.query else "")
@@ -74,10 +81,10 @@ def call(
             raise NoAnswer(f"no whole answer: {type(broken).__name__}") from broken
 
 
-def _connection(parts: SplitResult, seconds: float) -> HTTPConnection:
+def _connection(parts: SplitResult, seconds: float, tls: ssl.SSLContext | None) -> HTTPConnection:
     host = parts.hostname or ""
     if parts.scheme == "https":
-        context = ssl.create_default_context()
+        context = tls or ssl.create_default_context()
         return HTTPSConnection(host, parts.port, timeout=seconds, context=context)
     return HTTPConnection(host, parts.port, timeout=seconds)
 

@@ -95,6 +95,7 @@ class _Answer:
     units: Fraction | None = None
     reference: str | None = None
     told_until: datetime | None = None
+    before: tuple[str, ...] = ()
 
     def applied_to(self, payment: Payment, number: int, now: datetime) -> Payment:
         """The payment after this answer."""
@@ -105,6 +106,7 @@ class _Answer:
                     number,
                     self.value,
                     now,
+                    before=self.before,
                     units=self.units,
                     reference=self.reference,
                     told_until=self.told_until,
@@ -418,7 +420,13 @@ class VendTokens:
             answer = self._uncertain(stated, vend, "sold, not yet delivered")
             told = "" if answer.retry_at is not None else answer.reason
             return replace(answer, reference=sold.reference, reason=told)
-        return _Answer(VendState.DONE, value=sold.value, units=sold.units, reference=sold.reference)
+        return _Answer(
+            VendState.DONE,
+            value=sold.value,
+            before=sold.before,
+            units=sold.units,
+            reference=sold.reference,
+        )
 
     def _refused(self, vend: Vend, reason: str) -> _Answer:
         """A clear no to this call, which says nothing about an earlier one that is in doubt."""

@@ -46,6 +46,8 @@ class Language:
     """``{serial_number}`` is paid off, ``{token}``."""
     set_typed: str
     """What sets ``{serial_number}`` right again, ``{token}``."""
+    typed_before: str
+    """The tokens ``{before}`` are to be typed in first, and then ``{text}``: one of the above."""
     energy_sent: str
     time_sent: str
     unlock_sent: str

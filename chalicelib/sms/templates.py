@@ -110,12 +110,16 @@ def _token_text(vend: Vend, token: Token, words: Language) -> str:
     }
     typed, sent = templates.get(token.kind, (words.set_typed, words.set_sent))
     units = format_units(token.units) if token.units is not None else ""
-    return (sent if token.value is None else typed).format(
+    text = (sent if token.value is None else typed).format(
         serial_number=vend.serial_number,
         units=units,
         days=(words.day if units == "1" else words.days).format(number=units),
         token=grouped(token.value or ""),
     )
+    if not token.before:
+        return text
+    before = ", ".join(grouped(value) for value in token.before)
+    return words.typed_before.format(before=before, text=text)
 
 
 def grouped(token: str) -> str:

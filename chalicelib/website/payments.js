@@ -22,7 +22,7 @@ const lineText = ({ kind, ref }, names) => `${kindOf(kind)} ${names[ref] ?? ""}`
 
 const tokens = (payment) =>
   payment.tokens.length
-    ? payment.tokens.map((one) => make("div", {}, one.value ? token(one.value) : "Sent to the device", ` ${units(one) || kindOf(one.kind)}`))
+    ? payment.tokens.map((one) => make("div", {}, (one.before ?? []).flatMap((first) => [token(first), " then "]), one.value ? token(one.value) : "Sent to the device", ` ${units(one) || kindOf(one.kind)}`))
     : "–"
 
 // --- the held list -------------------------------------------------------------------------------

@@ -490,6 +490,7 @@ class TestSecrets:
             "${AWS::StackName}/manufacturers/angaza",
             "${AWS::StackName}/manufacturers/calin",
             "${AWS::StackName}/manufacturers/calin_smart",
+            "${AWS::StackName}/manufacturers/chint",
             "${AWS::StackName}/manufacturers/gomelong",
             "${AWS::StackName}/manufacturers/sparkmeter",
             "${AWS::StackName}/manufacturers/daly_bms",

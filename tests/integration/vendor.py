@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl
+from xml.etree.ElementTree import fromstring
 
 from tests.integration.conftest import Cloud
 
@@ -121,7 +122,10 @@ class FakeVendor:
 
 
 def _fields_of(body: bytes) -> dict[str, Any]:
-    """The JSON or the form in a body."""
+    """The JSON, the form or the texts of the XML in a body."""
+    if body.startswith(b"<"):
+        elements = fromstring(body).iter()
+        return {e.tag.rpartition("}")[2]: e.text for e in elements if not len(e)}
     fields: dict[str, Any] = (
         json.loads(body) if body.startswith(b"{") else dict(parse_qsl(body.decode("ascii")))
     )
@@ -173,6 +177,33 @@ class FakeStronV3(FakeVendor):
         token = f"{5 * 10**19 + len(self.issued)}"
         self.issued.append(token)
         return 200, [{"Token": token, "Meter_id": request["MeterID"]}]
+
+
+class FakeChint(FakeVendor):
+    """Chint: a fresh 20-digit token for every request, and tokens of a new key if ``rekeys``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rekeys: tuple[str, str] = ("", "")
+
+    def put_secrets(self, cloud: Cloud, base_url: str | None = None) -> None:
+        """What a process needs to call it."""
+        credentials = {"base_url": base_url or self.url, "user_name": "u", "password": "p"}
+        cloud.put_secret("manufacturers/chint", credentials)
+
+    def issue(self, request: dict[str, Any]) -> Answer:
+        """A fresh token: of one kWh per unit of money, whatever our own tariff says."""
+        token = f"{6 * 10**19 + len(self.issued)}"
+        self.issued.append(token)
+        first, second = self.rekeys
+        return 200, (
+            '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>'
+            '<TransactionResponse xmlns="http://jianpanbiaoEnglish/PrepaidWebService">'
+            "<TransactionResult><Result>0</Result><Reason/>"
+            f"<Key1Token>{first}</Key1Token><Key2Token>{second}</Key2Token>"
+            f"<RechargeToken>{token}</RechargeToken><Energy>{request['Amount']}</Energy>"
+            "</TransactionResult></TransactionResponse></s:Body></s:Envelope>"
+        )
 
 
 class FakeSunKing(FakeVendor):

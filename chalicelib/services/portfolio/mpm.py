@@ -53,6 +53,7 @@ _MANUFACTURERS = (
     ("gomelong", "gomelong"),
     ("stron", "stron_v3"),
     ("sunking", "sunking"),
+    ("chint", "chint"),
     ("openpaygo", "openpaygo"),
     ("dalybms", "daly_bms"),
 )

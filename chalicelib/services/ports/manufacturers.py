@@ -137,15 +137,17 @@ class VendOrder:
 class Sold:
     """What a manufacturer has sold.
 
-    ``value`` is the token, ``None`` for a remote top-up. ``reference`` is the manufacturer's own
-    name for the sale, ``units`` what it says it gave, where it says so. ``delivered`` is false
-    while the device does not have it yet: ``look_up`` tells when it does.
+    ``value`` is the token, ``None`` for a remote top-up; ``before`` are tokens that must be typed
+    in before it, in that order. ``reference`` is the manufacturer's own name for the sale,
+    ``units`` what it says it gave, where it says so. ``delivered`` is false while the device does
+    not have it yet: ``look_up`` tells when it does.
     """
 
     value: str | None = None
     reference: str | None = None
     units: Fraction | None = None
     delivered: bool = True
+    before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

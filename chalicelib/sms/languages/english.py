@@ -20,6 +20,7 @@ ENGLISH = Language(
     time_typed="{days} for {serial_number}. Token: {token}",
     unlock_typed="{serial_number} is fully paid. Unlock token: {token}",
     set_typed="Please type into {serial_number}: {token}",
+    typed_before="First type in: {before}. Then: {text}",
     energy_sent="{units} kWh were sent to meter {serial_number}.",
     time_sent="{days} were sent to {serial_number}.",
     unlock_sent="{serial_number} is fully paid and unlocked.",

@@ -20,6 +20,7 @@ FRENCH = Language(
     time_typed="{days} pour {serial_number}. Code: {token}",
     unlock_typed="{serial_number} est entièrement payé. Code de déblocage: {token}",
     set_typed="Veuillez saisir sur {serial_number}: {token}",
+    typed_before="Tapez d'abord: {before}. Puis: {text}",
     energy_sent="{units} kWh envoyés au compteur {serial_number}.",
     time_sent="{days} envoyés à {serial_number}.",
     unlock_sent="{serial_number} est entièrement payé et débloqué.",

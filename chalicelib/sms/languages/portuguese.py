@@ -20,6 +20,7 @@ PORTUGUESE = Language(
     time_typed="{days} para {serial_number}. Token: {token}",
     unlock_typed="{serial_number} esta pago por completo. Token de desbloqueio: {token}",
     set_typed="Por favor digite em {serial_number}: {token}",
+    typed_before="Digite primeiro: {before}. Depois: {text}",
     energy_sent="{units} kWh foram enviados ao contador {serial_number}.",
     time_sent="{days} foram enviados a {serial_number}.",
     unlock_sent="{serial_number} esta pago por completo e desbloqueado.",

@@ -20,6 +20,7 @@ SWAHILI = Language(
     time_typed="{days} kwa {serial_number}. Tokeni: {token}",
     unlock_typed="{serial_number} imelipwa yote. Tokeni ya kufungua: {token}",
     set_typed="Tafadhali ingiza kwenye {serial_number}: {token}",
+    typed_before="Kwanza ingiza: {before}. Kisha: {text}",
     energy_sent="{units} kWh zimetumwa kwa mita {serial_number}.",
     time_sent="{days} zimetumwa kwa {serial_number}.",
     unlock_sent="{serial_number} imelipwa yote na imefunguliwa.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -33,12 +33,14 @@ from tests.integration.vendor import (
     FakeAngaza,
     FakeCalin,
     FakeCalinSmart,
+    FakeChint,
     FakeDalyBms,
     FakeGomeLong,
     FakePaystack,
     FakeSparkMeter,
     FakeStronV3,
     FakeSunKing,
+    FakeVendor,
     unclear,
 )
 
@@ -175,43 +177,39 @@ def test_the_settling_function_may_do_what_it_does(
     assert made == allowed("settle")
 
 
-SMART, SPARK, GOME, STRON = "47002", "47003", "47004", "47005"
-ANGAZA, SUN = "SHS9", "SHS8"
+SMART = "47002"
+OTHER_METERS: dict[str, type[FakeVendor]] = {
+    "sparkmeter": FakeSparkMeter,
+    "gomelong": FakeGomeLong,
+    "stron_v3": FakeStronV3,
+    "chint": FakeChint,
+}
+OTHER_SHS: dict[str, type[FakeVendor]] = {
+    "angaza": FakeAngaza,
+    "sunking": FakeSunKing,
+}
+E_BIKES: dict[str, type[FakeVendor]] = {"daly_bms": FakeDalyBms}
+"""The manufacturers that are called, but Calin and Calin Smart, and their servers."""
 
 
 def test_the_vending_function_may_do_what_it_does(
     cloud: Cloud, company: Company, counter: Counter, calin: FakeCalin, clock: FixedClock
 ) -> None:
     """One vend of each manufacturer: one in doubt, one lost and found, the others done."""
-    company.customer(
-        company.meter(),
-        company.meter(SMART, manufacturer="calin_smart"),
-        company.meter(SPARK, manufacturer="sparkmeter"),
-        company.meter(GOME, manufacturer="gomelong"),
-        company.meter(STRON, manufacturer="stron_v3"),
-        company.shs(ANGAZA, plan_id="p-9", manufacturer="angaza"),
-        company.shs(SUN, plan_id="p-8", manufacturer="sunking"),
-        company.e_bike(plan_id="p-7", manufacturer="daly_bms"),
-        plans=(
-            plan("p-9", 7000, serial_number=ANGAZA),
-            plan("p-8", 7000, serial_number=SUN),
-            plan("p-7", 7000, serial_number=BIKE),
-        ),
-    )
-    for serial_number in (METER, SMART, SPARK, GOME, STRON, ANGAZA, SUN, BIKE):
+    others = {**OTHER_METERS, **OTHER_SHS, **E_BIKES}
+    smart_meter = company.meter(SMART, manufacturer="calin_smart")
+    meters = [company.meter(key, manufacturer=key) for key in OTHER_METERS]
+    systems = [company.shs(key, plan_id=key, manufacturer=key) for key in OTHER_SHS]
+    bikes = [company.e_bike(key, plan_id=key, manufacturer=key) for key in E_BIKES]
+    plans = tuple(plan(key, 7000, serial_number=key) for key in (*OTHER_SHS, *E_BIKES))
+    company.customer(company.meter(), smart_meter, *meters, *systems, *bikes, plans=plans)
+    for serial_number in (METER, SMART, *others):
         counter.accept(serial_number, 700, f"T-{serial_number}")
     counter.settle_all()
     calin.behaviours = [unclear]
-    with (
-        FakeCalinSmart(clock.now) as smart,
-        FakeSparkMeter() as spark,
-        FakeGomeLong() as gome,
-        FakeStronV3() as stron,
-        FakeAngaza() as angaza,
-        FakeSunKing() as sun,
-        FakeDalyBms() as daly,
-    ):
-        for fake in (smart, spark, gome, stron, angaza, sun, daly):
+    with ExitStack() as servers:
+        smart = servers.enter_context(FakeCalinSmart(clock.now))
+        for fake in (smart, *(servers.enter_context(make()) for make in others.values())):
             fake.put_secrets(cloud)
         smart.behaviours = [smart.lost]
         queued = [message["body"] for message in cloud.take("vends")]
@@ -221,8 +219,8 @@ def test_the_vending_function_may_do_what_it_does(
             clock.move(timedelta(seconds=2))
             counter.let_delays_pass()
             vend_anew(counter, counter.only("vends"))
-    done = [p.status for p in counter.wiring.payments.by_owner("C1", 10, None).items]
-    assert sorted(done) == [Status.COMPLETED] * 7 + [Status.HELD]
+    done = [p.status for p in counter.wiring.payments.by_owner("C1", 100, None).items]
+    assert sorted(done) == [Status.COMPLETED] * (len(others) + 1) + [Status.HELD]
     assert made == allowed("vend")
 
 

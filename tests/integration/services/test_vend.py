@@ -25,6 +25,7 @@ from chalicelib.services.ports import (
 from chalicelib.services.vend import UNREACHABLE_MAX, WRITES_MAX, OutOfTime
 from chalicelib.wiring import Wiring
 from tests.integration.company import METER, Company, FixedClock
+from tests.integration.conftest import Cloud
 from tests.integration.services.conftest import (
     ACTOR,
     Counter,
@@ -33,7 +34,7 @@ from tests.integration.services.conftest import (
     differences,
 )
 from tests.integration.services.interruptions import Interrupted, Lost
-from tests.integration.vendor import FakeCalin
+from tests.integration.vendor import FakeCalin, FakeChint
 
 PAYMENT_ID = "mpesa_ke.600966-T1"
 NO_CONNECTION = "http://127.0.0.1:9"
@@ -90,6 +91,26 @@ def test_a_token_completes_the_payment_and_is_sent(
     assert counter.told(PAYMENT_ID) == [1]
     assert differences(counter, "C1") == []
     assert diary.said("vend_done")[0]["attempt"] == 1
+
+
+def test_tokens_to_be_typed_in_first_are_kept_and_sent_and_in_no_journal(
+    cloud: Cloud, company: Company, counter: Counter, diary: Diary
+) -> None:
+    company.customer(company.meter("47006", manufacturer="chint"))
+    with FakeChint() as chint:
+        chint.put_secrets(cloud)
+        chint.rekeys = ("1" * 20, "2" * 20)
+        counter.vend(counter.to_the_vend("47006", 500))
+    [token] = counter.now(PAYMENT_ID).tokens
+    assert (token.before, [token.value]) == (chint.rekeys, chint.issued)
+    assert token.units == Fraction(500), "what the vendor says it gave"
+    counter.send_all()
+    [message] = counter.wiring.messages.of_payment(PAYMENT_ID)
+    said = message.body.replace(" ", "")
+    places = [said.index(digits) for digits in (*chint.rekeys, *chint.issued)]
+    assert places == sorted(places)
+    journal = repr(diary.events)
+    assert not [digits for digits in (*chint.rekeys, *chint.issued) if digits in journal]
 
 
 def test_a_definite_no_holds_the_payment_and_the_customer_is_told_once(

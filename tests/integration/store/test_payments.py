@@ -21,7 +21,7 @@ from chalicelib.services.ports import (
     VersionConflict,
 )
 from chalicelib.store.accounts import DynamoAccounts
-from chalicelib.store.models import AccountRow, DeviceRow
+from chalicelib.store.models import AccountRow, DeviceRow, PaymentRow
 from chalicelib.store.payments import DynamoPayments
 from tests.integration.conftest import Cloud
 from tests.integration.store.examples import (
@@ -57,15 +57,28 @@ def test_a_payment_is_read_as_it_was_stored(payments: DynamoPayments, stored: Pa
     [
         Token(1, "SHS1", VendKind.UNLOCK, units=None, value="190942008"),
         Token(1, "47001", VendKind.ENERGY, units=Fraction(11, 2), value=None),
+        Token(1, "47001", VendKind.ENERGY, units=None, value="3" * 20, before=("2" * 20, "1" * 20)),
     ],
-    ids=["an unlock", "a remote top-up"],
+    ids=["an unlock", "a remote top-up", "a new key first"],
 )
-def test_a_token_without_units_or_without_digits_is_read_as_it_was_stored(
+def test_a_token_of_any_shape_is_read_as_it_was_stored(
     payments: DynamoPayments, token: Token
 ) -> None:
     payment = replace(completed(), tokens=(token,))
     payments.create(payment)
     assert payments.get(payment.payment_id) == payment
+
+
+def test_a_token_stored_before_others_could_come_first_is_read_and_nothing_is_stored_for_none(
+    payments: DynamoPayments, cloud: Cloud
+) -> None:
+    payment = completed()
+    payments.create(payment)
+    item = PaymentRow.get(payment.payment_id).to_dynamodb_dict()
+    [token] = item["tokens"]["L"]
+    assert set(token["M"]) == {"vend", "serial_number", "kind", "units", "value"}
+    stored = payments.get(payment.payment_id)
+    assert stored is not None and stored.tokens[0].before == ()
 
 
 def test_an_unknown_payment_is_none(payments: DynamoPayments) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
@@ -50,6 +51,14 @@ def test_an_unlock_has_no_units() -> None:
     token = Token(1, "SHS1", VendKind.UNLOCK, None, "123456789")
     shape = SHAPES.payment(payment(tokens=(token,)))["tokens"][0]
     assert (shape["units"], shape["unit"]) == (None, None)
+
+
+def test_tokens_to_be_typed_in_first_are_told_in_their_order_where_there_are_some() -> None:
+    token = Token(1, "47001", VendKind.ENERGY, Fraction(11, 2), "3" * 20)
+    rekeyed = replace(token, before=("2" * 20, "1" * 20))
+    first, second = SHAPES.payment(payment(tokens=(token, rekeyed)))["tokens"]
+    assert "before" not in first
+    assert second == {**first, "before": ["2" * 20, "1" * 20]}
 
 
 def test_an_event_says_who_and_why_where_that_is_known() -> None:

@@ -298,6 +298,12 @@ def test_a_done_vend_keeps_nothing_of_the_calls_that_led_to_it() -> None:
     assert done == vend(state=VendState.DONE, attempts=2)
 
 
+def test_tokens_to_be_typed_in_first_stay_with_their_token_and_usually_there_are_none() -> None:
+    rekeyed = vend_done(with_vends(vend()), 1, "3", LATER, before=("1", "2"))
+    assert [(t.before, t.value) for t in rekeyed.tokens] == [(("1", "2"), "3")]
+    assert vend_done(with_vends(vend()), 1, "3", LATER).tokens[0].before == ()
+
+
 def test_what_the_manufacturer_says_it_gave_counts_and_else_what_was_asked_for() -> None:
     said = vend_done(with_vends(vend()), 1, None, LATER, units=Fraction(49, 10))
     assert (said.vend(1).units, said.tokens[0].units) == (Fraction(49, 10), Fraction(49, 10))

@@ -95,6 +95,17 @@ def test_devices_have_our_keys_for_their_manufacturers_and_their_owners() -> Non
     assert unknown["customer"] == "2", "by the name, which only one customer has"
 
 
+@pytest.mark.parametrize("name", ["Chint", "ChintMeter", "CHINT meters"])
+def test_a_meter_of_chint_is_known_by_how_its_name_begins(name: str) -> None:
+    meter = {
+        **DEVICES[0],
+        "device_info": {"serial_number": "47006", "type": "meter", "manufacturer": name},
+    }
+    assert of(everything(**{"devices.json": export([meter])}), "device")[0]["manufacturer"] == (
+        "chint"
+    )
+
+
 def test_where_two_customers_have_one_name_it_does_not_say_whose_a_device_is() -> None:
     namesake = {**PEOPLE[1], "phone": "+254733000333"}
     portfolio = everything(**{"people.json": export([*PEOPLE, namesake])})

@@ -90,6 +90,11 @@ def vended(
 ENERGY_PAYMENT = vended(
     payment(TV, FEES, ENERGY), (METER, VendKind.ENERGY, Fraction(11, 2), STS_TOKEN)
 )
+REKEYED_PAYMENT = replace(
+    ENERGY_PAYMENT,
+    tokens=(replace(ENERGY_PAYMENT.tokens[0], before=("1" * 20, "2" * 20)),),
+)
+"""Two tokens that change the meter's key must be typed in before the one that was bought."""
 TIME_PAYMENT = vended(payment(TIME), (SHS, VendKind.TIME, Fraction(7), "046958304"))
 UNLOCK_PAYMENT = vended(payment(TIME), (SHS, VendKind.UNLOCK, None, "190942008"))
 ENTRY = replace(UNLOCK_PAYMENT, channel=ENTRY_CHANNEL, serial_number=SHS, amount_minor=0, lines=())
@@ -185,6 +190,28 @@ def test_the_same_in_swahili():
         "Asante ASHA. KES 1000.00: TV 300.00, ada 150.00, umeme 550.00. "
         "5.5 kWh kwa mita 47000123456. Tokeni: 1234 5678 9012 3456 7890"
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "end"),
+    [
+        ("en", "First type in: {before}. Then: 5.5 kWh for meter 47000123456. Token: {token}"),
+        ("sw", "Kwanza ingiza: {before}. Kisha: 5.5 kWh kwa mita 47000123456. Tokeni: {token}"),
+        (
+            "fr",
+            "Tapez d'abord: {before}. Puis: 5.5 kWh pour le compteur 47000123456. Code: {token}",
+        ),
+        (
+            "pt",
+            "Digite primeiro: {before}. Depois: 5.5 kWh para o contador 47000123456. "
+            "Token: {token}",
+        ),
+    ],
+)
+def test_tokens_to_be_typed_in_first_come_first_and_in_their_order(code: str, end: str):
+    before = "1111 1111 1111 1111 1111, 2222 2222 2222 2222 2222"
+    expected = end.format(before=before, token="1234 5678 9012 3456 7890")
+    assert text(REKEYED_PAYMENT, 1, code).endswith(f". {expected}")
 
 
 def test_a_customer_whom_we_do_not_know_is_thanked_all_the_same():
@@ -362,6 +389,7 @@ def placeholders(template: str) -> set[str | None]:
 def test_the_usual_sms_is_short_and_made_of_the_gsm_alphabet(code: str):
     outcomes = [
         (ENERGY_PAYMENT, 1),
+        (REKEYED_PAYMENT, 1),
         (TIME_PAYMENT, 1),
         (UNLOCK_PAYMENT, 1),
         (payment(TV, FEES), RECEIPT),
