@@ -19,6 +19,9 @@ VENDORS = {
     "sparkmeter": "infra.local.vendors.sparkmeter:SparkMeter",
     "angaza": "infra.local.vendors.angaza:Angaza",
     "gomelong": "infra.local.vendors.gomelong:GomeLong",
+    "gomelong_v1": "infra.local.vendors.gomelong_v1:GomeLongV1",
+    "chint": "infra.local.vendors.chint:Chint",
+    "microstar": "infra.local.vendors.microstar:MicroStar",
     "stron_v3": "infra.local.vendors.stron_v3:StronV3",
     "sunking": "infra.local.vendors.sunking:SunKing",
 }
