@@ -15,7 +15,9 @@ from uuid import uuid4
 
 from infra.local import processes
 from infra.local.deploy import STACK, client
+from infra.local.fakes.certificates import make_certificates
 from infra.local.vendors import sunking
+from infra.local.vendors.chint import PATH as CHINT_PATH
 from infra.package import REGION, ROOT
 from infra.staff import make_staff
 
@@ -58,6 +60,9 @@ def _vendors() -> dict[str, dict[str, str]]:
         },
         "angaza": {"client_id": secrets.token_hex(8), "client_secret": _word()},
         "gomelong": {"user_id": f"mwanga{secrets.randbelow(10_000):04}", "password": _word()},
+        "gomelong_v1": {"user_id": f"mwanga{secrets.randbelow(10_000):04}", "password": _word()},
+        "chint": {"user_name": f"mwanga{secrets.randbelow(10_000):04}", "password": _word()},
+        "microstar": make_certificates(),
         "stron_v3": {
             "company_name": "Mwanga Local",
             "user_name": f"mwanga{secrets.randbelow(10_000):04}",
@@ -104,6 +109,7 @@ def secret_contents(generated: Generated, fakes: Mapping[str, str]) -> dict[str,
     """What is in each secret, as the docs pages of channels and manufacturers describe it."""
     sparkmeter = generated.vendors["sparkmeter"]
     koios = {name: value for name, value in sparkmeter.items() if name != "token"}
+    microstar = generated.vendors["microstar"]
     site = {"base_url": f"{fakes['sparkmeter']}/site", "token": sparkmeter["token"]}
     return {
         "channels/direct": {
@@ -133,6 +139,20 @@ def secret_contents(generated: Generated, fakes: Mapping[str, str]) -> dict[str,
         "manufacturers/gomelong": {
             "base_url": fakes["gomelong"],
             **generated.vendors["gomelong"],
+        },
+        "manufacturers/gomelong_v1": {
+            "base_url": fakes["gomelong_v1"],
+            **generated.vendors["gomelong_v1"],
+        },
+        "manufacturers/chint": {
+            "base_url": f"{fakes['chint']}{CHINT_PATH}",
+            **generated.vendors["chint"],
+        },
+        "manufacturers/microstar": {
+            "base_url": fakes["microstar"],
+            "pkcs12": microstar["pkcs12"],
+            "pkcs12_password": microstar["pkcs12_password"],
+            "ca_certificate": microstar["ca_certificate"],
         },
         "manufacturers/stron_v3": {"base_url": fakes["stron_v3"], **generated.vendors["stron_v3"]},
         "manufacturers/sunking": {

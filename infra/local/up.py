@@ -23,7 +23,7 @@ from infra.local.load import Generated, LoadingFailed, fill_secrets, fill_staff,
 from infra.local.processes import HOST, NotReady, ProcessEnded, PromisedPorts
 from infra.local.providers import PROVIDERS
 from infra.local.proxy import BASE_PATH
-from infra.local.vendors import VENDORS
+from infra.local.vendors import VENDORS, scheme
 from infra.package import REGION, ROOT, PackageError, build
 
 STATE = ROOT / ".local"
@@ -220,11 +220,12 @@ def _api_url(ports: dict[str, int]) -> str:
 
 def fake_urls(ports: dict[str, int]) -> dict[str, str]:
     """The base address of each fake, by its key."""
-    return {key: f"{_address(ports[key])}/{key}" for key in _FAKES}
+    schemes = {**dict.fromkeys(PROVIDERS, "http"), **{key: scheme(key) for key in VENDORS}}
+    return {key: f"{_address(ports[key], schemes[key])}/{key}" for key in _FAKES}
 
 
-def _address(port: int) -> str:
-    return f"http://{HOST}:{port}"
+def _address(port: int, scheme: str = "http") -> str:
+    return f"{scheme}://{HOST}:{port}"
 
 
 def _answers(url: str) -> bool:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import urllib3
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
-from infra.local import providers, vendors
+from infra.local import providers, up, vendors
+from infra.local.fakes.certificates import make_certificates
 from infra.local.fakes.faults import Faults
 from infra.local.fakes.server import Fakes
 from infra.local.processes import HOST, PromisedPorts
@@ -36,6 +41,9 @@ VENDOR_SETTINGS: dict[str, dict[str, str]] = {
     },
     "angaza": {"client_id": "client", "client_secret": "secret"},
     "gomelong": {"user_id": "U1", "password": "a secret & more"},
+    "gomelong_v1": {"user_id": "U1", "password": "a secret & more"},
+    "chint": {"user_name": "U1", "password": "secret"},
+    "microstar": make_certificates(),
     "stron_v3": {"company_name": "Mwanga", "user_name": "U1", "password": "secret"},
     "sunking": {"client_id": "client", "client_secret": "a secret & more"},
 }
@@ -95,25 +103,41 @@ def _running(folder: Path, webhook_url: str, promised: PromisedPorts) -> Iterato
     )
     control = fakes.open(ports["control"])
     base = f"http://{HOST}:{ports['control']}"
-    urls = {key: f"http://{HOST}:{port}/{key}" for key, port in ports.items() if key != "control"}
-    yield Running(urls, f"{base}/_control", f"{base}/sms", folder / "messages.log")
+    yield Running(up.fake_urls(ports), f"{base}/_control", f"{base}/sms", folder / "messages.log")
     fakes.clear_faults()
     with ThreadPoolExecutor() as closing:  # each takes a moment
         for address in (control, *fakes.addresses.values()):
             closing.submit(address.close)
 
 
-def call(method: str, url: str, body: Any = None, **headers: str) -> urllib3.BaseHTTPResponse:
+def call(
+    method: str, url: str, body: Any = None, tls: ssl.SSLContext | None = None, **headers: str
+) -> urllib3.BaseHTTPResponse:
     """One HTTP call without retries, on a connection of its own; JSON unless told otherwise.
 
-    In the names of headers, ``_`` stands for ``-``.
+    In the names of headers, ``_`` stands for ``-``. ``tls`` is needed for ``https`` only.
     """
     content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     if body is not None:
         sent.setdefault("Content-Type", JSON)
-    with urllib3.PoolManager(retries=False, timeout=2) as pool:
+    with urllib3.PoolManager(retries=False, timeout=2, ssl_context=tls) as pool:
         return pool.request(method, url, body=content, headers=sent)
+
+
+def client_tls(given: Mapping[str, str], ca_certificate: str | None = None) -> ssl.SSLContext:
+    """TLS of a client that shows the certificate which it was given.
+
+    It trusts the authority that it was told of, or another one where that is named.
+    """
+    context = ssl.create_default_context(cadata=ca_certificate or given["ca_certificate"])
+    packed = load_pkcs12(base64.b64decode(given["pkcs12"]), given["pkcs12_password"].encode())
+    key = packed.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    with NamedTemporaryFile() as file:
+        file.write(key + packed.cert.certificate.public_bytes(Encoding.PEM))
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
 
 
 def basic(name: str, password: str) -> str:

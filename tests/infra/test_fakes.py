@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -11,23 +14,28 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 import pytest
 import urllib3
+from defusedxml.ElementTree import fromstring
 
 from infra.local import processes, up
 from infra.local.fakes import faults, server
+from infra.local.fakes.certificates import make_certificates
+from infra.local.fakes.fake import Order, Request
 from infra.local.fakes.faults import Faults
 from infra.local.load import Generated, secret_contents
 from infra.local.vendors import VENDORS, make, sparkmeter, sunking
+from infra.local.vendors.chint import Chint
 from infra.package import ROOT
 from tests.infra.running_fakes import (
     VENDOR_SETTINGS,
     Running,
     basic,
     call,
+    client_tls,
     running,
     without_none,
 )
@@ -199,12 +207,98 @@ def add_days(fakes: Running, bearer: str | None = None, **changes: Any) -> Reply
     return call("POST", f"{fakes.urls['sunking']}/v2/token", body, Authorization=f"Bearer {bearer}")
 
 
+def ask_gomelong_v1(fakes: Running, name: str = "GetVendingToken", **changes: Any) -> Reply:
+    """12.3 kWh from GomeLong's newer API, or another call about the same meter."""
+    query = {
+        "UserId": "U1",
+        "Password": "a secret & more",
+        "MeterType": "1",
+        "MeterCode": METER,
+        **({"AmountOrQuantity": "12.3", "VendingType": "1"} if name == "GetVendingToken" else {}),
+        **changes,
+    }
+    query = urlencode(without_none(query))
+    return call("GET", f"{fakes.urls['gomelong_v1']}/api/Power/{name}?{query}")
+
+
+MICROSTAR = VENDOR_SETTINGS["microstar"]
+
+
+def ask_microstar(
+    fakes: Running, path: str = "getStsVendingToken", method: str = "GET", **changes: Any
+) -> Reply:
+    """12.3 kWh from MicroStar."""
+    query = urlencode(without_none({"deviceNo": METER, "rechargeAmount": "12.3", **changes}))
+    url = f"{fakes.urls['microstar']}/{path}?{query}"
+    return call(method, url, tls=client_tls(MICROSTAR))
+
+
+CHINT = "http://jianpanbiaoEnglish/PrepaidWebService"
+CHINT_PATH = "/jianpanbiaoEnglish/PrepaidWebService.asmx"
+SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
+TEXT_XML = "text/xml; charset=utf-8"
+SOLD = {"TID": "direct.demo-1.1", "CustomerID": METER, "Amount": "1000.0000"}
+
+
+def upper_md5(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest().upper()
+
+
+def chint_body(
+    operation: str,
+    signed: dict[str, str],
+    *,
+    user: str = "U1",
+    password: str = "secret",
+    at: datetime | None = None,
+    **changes: Any,
+) -> bytes:
+    """A call to Chint, signed at a moment: now, where none is given."""
+    at = at or datetime.now(UTC)
+    window = (at.hour * 3600 + at.minute * 60 + at.second) // 40 * 40
+    signature = upper_md5(";".join(["Chint", *signed.values(), str(window), ""]))
+    fields = without_none({**signed, "ParaSignature": signature, **changes})
+    content = "".join(f"<{name}>{value}</{name}>" for name, value in fields.items())
+    log_in = upper_md5(at.strftime("%Y%m%d") + "Chint" + password)
+    return (
+        f'<s:Envelope xmlns:s="{SOAP}" xmlns="{CHINT}"><s:Header><PrepaidSoapHeader>'
+        f"<UserName>{user}</UserName><PassWord>{log_in}</PassWord></PrepaidSoapHeader></s:Header>"
+        f"<s:Body><{operation}>{content}</{operation}></s:Body></s:Envelope>"
+    ).encode()
+
+
+def post_to_chint(fakes: Running, body: bytes, content_type: str = TEXT_XML) -> Reply:
+    """Anything to Chint's address."""
+    return call("POST", f"{fakes.urls['chint']}{CHINT_PATH}", body, Content_Type=content_type)
+
+
+def buy_from_chint(fakes: Running, sold: dict[str, str] = SOLD, **how: Any) -> Reply:
+    """A sale of Chint's: 1000, where nothing else is told."""
+    return post_to_chint(fakes, chint_body("Transaction", sold, **how))
+
+
+def told_by_chint(reply: Reply, operation: str = "Transaction") -> dict[str, str]:
+    """What is in a result of Chint's."""
+    path = "/".join(
+        [
+            f"{{{SOAP}}}Body",
+            f"{{{CHINT}}}{operation}Response",
+            f"{{{CHINT}}}{operation}Result",
+        ]
+    )
+    result = fromstring(reply.data).find(path)
+    return {child.tag.removeprefix(f"{{{CHINT}}}"): child.text or "" for child in result}
+
+
 ASK: dict[str, Callable[[Running], Reply]] = {
     "calin": buy,
     "calin_smart": buy_smart,
     "sparkmeter": top_up,
     "angaza": set_credit,
     "gomelong": buy_from_gomelong,
+    "gomelong_v1": ask_gomelong_v1,
+    "chint": buy_from_chint,
+    "microstar": ask_microstar,
     "stron_v3": buy_from_stron_v3,
     "sunking": add_days,
 }
@@ -214,6 +308,9 @@ SUBJECTS = {
     "sparkmeter": CUSTOMER,
     "angaza": UNIT,
     "gomelong": METER,
+    "gomelong_v1": METER,
+    "chint": METER,
+    "microstar": METER,
     "stron_v3": METER,
     "sunking": UNIT,
 }
@@ -348,6 +445,398 @@ class TestGomeLong:
         assert call("GET", f"{url}/EKPower").status == 405
         assert call("POST", f"{url}/EKPower/EKPower", b"").status == 404
         assert call("POST", f"{url}/EKPower?amt=1", b"").status == 404
+
+
+class TestGomeLongV1:
+    @pytest.mark.parametrize(
+        "name", ["GetVendingToken", "GetClearCreditToken", "GetClearTamperSignToken"]
+    )
+    def test_a_token_is_twenty_digits_in_groups(self, fakes: Running, name: str) -> None:
+        answer = ask_gomelong_v1(fakes, name).json()
+        (vend,) = fakes.vends()
+        groups = answer["Data"]["Token"].split(" ")
+        assert "".join(groups) == vend["token"]
+        assert [len(group) for group in groups] == [4] * 5
+        assert (answer["Code"], answer["Message"]) == (200, "")
+        assert (vend["serial_number"], vend["request"]["call"]) == (METER, name)
+
+    def test_the_same_request_twice_is_two_tokens(self, fakes: Running) -> None:
+        first, second = (ask_gomelong_v1(fakes).json()["Data"]["Token"] for _ in range(2))
+        assert first != second
+
+    def test_a_question_about_a_contract_sells_nothing(self, fakes: Running) -> None:
+        answer = ask_gomelong_v1(fakes, "GetContractInfo").json()
+        assert (answer["Code"], answer["Data"]) == (200, {"MeterCode": METER})
+        assert fakes.vends() == []
+
+    def test_vends_tell_no_credentials(self, fakes: Running) -> None:
+        ask_gomelong_v1(fakes)
+        (vend,) = fakes.vends()
+        assert {"U1", "a secret & more"}.isdisjoint(vend["request"].values())
+
+    @pytest.mark.parametrize("amount", ["12", "12.3", "12.345"])
+    def test_up_to_three_decimals_are_taken(self, fakes: Running, amount: str) -> None:
+        assert ask_gomelong_v1(fakes, AmountOrQuantity=amount).json()["Code"] == 200
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            *(
+                {"AmountOrQuantity": amount}
+                for amount in ("12.3456", "0", "-1", "", "NaN", "1_0", "1e1", " 1", "+1", "x")
+            ),
+            {"MeterCode": None},
+            {"MeterCode": ""},
+            {"MeterCode": "4" * 14},
+            {"MeterType": "2"},
+            {"VendingType": "0"},
+            {"VendingType": None},
+            {"reference": "p1"},
+        ],
+        ids=str,
+    )
+    def test_anything_undocumented_is_refused(self, fakes: Running, change: dict[str, Any]) -> None:
+        answer = ask_gomelong_v1(fakes, **change)
+        assert (answer.status, answer.json()["Code"]) == (400, 500)
+        assert fakes.vends() == []
+
+    def test_only_a_vend_has_an_amount(self, fakes: Running) -> None:
+        answer = ask_gomelong_v1(fakes, "GetClearCreditToken", AmountOrQuantity="1")
+        assert answer.status == 400
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"UserId": "U2"}, {"Password": "guess"}, {"MeterCode": "0000012345678"}],
+        ids=str,
+    )
+    @pytest.mark.parametrize(
+        "name",
+        ["GetVendingToken", "GetClearCreditToken", "GetClearTamperSignToken", "GetContractInfo"],
+    )
+    def test_wrong_credentials_and_unknown_meters_are_told(
+        self, fakes: Running, name: str, change: dict[str, Any]
+    ) -> None:
+        answer = ask_gomelong_v1(fakes, name, **change)
+        told = answer.json()
+        assert (answer.status, told["Code"], told["Data"]) == (200, 500, None)
+        assert told["Message"]
+        assert fakes.vends() == []
+
+    def test_there_is_nothing_else(self, fakes: Running) -> None:
+        url = fakes.urls["gomelong_v1"]
+        assert call("POST", f"{url}/api/Power/GetVendingToken", {}).status == 405
+        assert call("GET", f"{url}/api/Power/GetMaxPowerToken").status == 404
+        assert call("GET", f"{url}/GetVendingToken").status == 404
+
+
+class TestMicroStar:
+    def test_a_purchase_is_answered_with_twenty_digits(self, fakes: Running) -> None:
+        answer = ask_microstar(fakes).json()
+        (vend,) = fakes.vends()
+        assert answer == {"errorCode": 1000, "token": vend["token"]}
+        assert (len(vend["token"]), vend["token"].isdigit()) == (20, True)
+        assert vend["request"] == {"deviceNo": METER, "rechargeAmount": "12.3"}
+
+    def test_the_same_request_twice_is_two_tokens(self, fakes: Running) -> None:
+        assert ask_microstar(fakes).json()["token"] != ask_microstar(fakes).json()["token"]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            *({"rechargeAmount": amount} for amount in ("12.3456", "0", "-1", "", "NaN", "1e1")),
+            {"rechargeAmount": None},
+            {"deviceNo": None},
+            {"deviceNo": ""},
+            {"reference": "p1"},
+        ],
+        ids=str,
+    )
+    def test_anything_undocumented_is_refused(self, fakes: Running, change: dict[str, Any]) -> None:
+        answer = ask_microstar(fakes, **change)
+        assert (answer.status, answer.json()) == (200, {"errorCode": 1001})
+        assert fakes.vends() == []
+
+    def test_an_unknown_meter_is_told(self, fakes: Running) -> None:
+        unknown = {"deviceNo": "00000123456"}
+        assert ask_microstar(fakes, **unknown).json() == {"errorCode": 1003}
+        answer = ask_microstar(fakes, "deviceInfo", rechargeAmount=None, **unknown)
+        assert answer.json() == {"errorCode": 1003}
+        assert fakes.vends() == []
+
+    def test_a_question_about_a_meter_sells_nothing(self, fakes: Running) -> None:
+        answer = ask_microstar(fakes, "deviceInfo", rechargeAmount=None)
+        assert answer.json() == {"errorCode": 1000, "deviceNo": METER}
+        assert fakes.vends() == []
+
+    def test_there_is_nothing_else(self, fakes: Running) -> None:
+        assert ask_microstar(fakes, method="POST").status == 405
+        assert ask_microstar(fakes, "billingData").status == 404
+
+    def test_a_client_with_the_vendors_certificate_gets_a_connection(self, fakes: Running) -> None:
+        assert handshake(fakes, client_tls(MICROSTAR)) == "TLSv1.2"
+
+    def test_a_client_may_use_the_name_of_this_machine(self, fakes: Running) -> None:
+        assert handshake(fakes, client_tls(MICROSTAR), "localhost") == "TLSv1.2"
+
+    def test_a_client_without_a_certificate_fails_in_the_handshake(self, fakes: Running) -> None:
+        without = ssl.create_default_context(cadata=MICROSTAR["ca_certificate"])
+        with pytest.raises(OSError, match=REFUSED_IN_THE_HANDSHAKE):
+            handshake(fakes, without)
+
+    def test_a_client_of_another_authority_fails_in_the_handshake(self, fakes: Running) -> None:
+        stranger = client_tls(make_certificates(), MICROSTAR["ca_certificate"])
+        with pytest.raises(OSError, match=REFUSED_IN_THE_HANDSHAKE):
+            handshake(fakes, stranger)
+
+    def test_a_client_that_only_trusts_others_does_not_take_the_server(
+        self, fakes: Running
+    ) -> None:
+        distrusting = client_tls(MICROSTAR, make_certificates()["ca_certificate"])
+        with pytest.raises(ssl.SSLCertVerificationError):
+            handshake(fakes, distrusting)
+
+    def test_without_tls_nothing_is_answered(self, fakes: Running) -> None:
+        url = fakes.urls["microstar"].replace("https", "http")
+        with pytest.raises(urllib3.exceptions.ProtocolError):
+            call("GET", f"{url}/deviceInfo?deviceNo={METER}")
+
+    def test_a_client_that_says_nothing_keeps_nobody_waiting(self, fakes: Running) -> None:
+        with socket.create_connection(address_of(fakes, "microstar"), timeout=2):
+            assert ask_microstar(fakes).status == 200
+
+
+REFUSED_IN_THE_HANDSHAKE = "alert|reset by peer|Broken pipe"
+
+
+def address_of(fakes: Running, vendor: str) -> tuple[str, int]:
+    """Host and port of a fake."""
+    parts = urlsplit(fakes.urls[vendor])
+    assert parts.hostname
+    assert parts.port
+    return parts.hostname, parts.port
+
+
+def handshake(fakes: Running, tls: ssl.SSLContext, name: str = "127.0.0.1") -> str | None:
+    """A handshake with MicroStar and nothing more: the version of TLS that was agreed on."""
+    with (
+        socket.create_connection(address_of(fakes, "microstar"), timeout=2) as plain,
+        tls.wrap_socket(plain, server_hostname=name) as secured,
+    ):
+        return secured.version()
+
+
+class TestChint:
+    def test_a_sale_is_answered_with_twenty_digits_and_kilowatt_hours(self, fakes: Running) -> None:
+        reply = buy_from_chint(fakes)
+        told = told_by_chint(reply)
+        (vend,) = fakes.vends()
+        assert (reply.status, reply.headers["Content-Type"]) == (200, TEXT_XML)
+        assert (told.pop("RechargeToken"), told.pop("Signature")) == (vend["token"], "made up")
+        assert told == {
+            "Result": "0",
+            "Reason": "",
+            "Key1Token": "",
+            "Key2Token": "",
+            "Energy": "8.33",
+            "FeeAmount": "0",
+            "ChangeAmount": "0",
+        }
+        assert (len(vend["token"]), vend["token"].isdigit()) == (20, True)
+        assert (vend["serial_number"], vend["request"]) == (METER, SOLD)
+
+    def test_a_meter_that_needs_new_keys_gets_three_tokens(self, fakes: Running) -> None:
+        told = told_by_chint(buy_from_chint(fakes, {**SOLD, "CustomerID": "9001"}))
+        tokens = {told[name] for name in ("Key1Token", "Key2Token", "RechargeToken")}
+        assert len(tokens) == 3
+        assert all(len(token) == 20 and token.isdigit() for token in tokens)
+
+    def test_a_tid_that_was_used_before_answers_the_same_sale(self, fakes: Running) -> None:
+        first, again = (told_by_chint(buy_from_chint(fakes)) for _ in range(2))
+        assert first == again
+        other = told_by_chint(buy_from_chint(fakes, {**SOLD, "TID": "direct.demo-1.2"}))
+        assert other["RechargeToken"] != first["RechargeToken"]
+        assert len(fakes.vends()) == 2
+
+    @pytest.mark.parametrize("change", [{"Amount": "999.0000"}, {"CustomerID": "47000999999"}])
+    def test_a_tid_that_was_used_for_another_sale_is_refused(
+        self, fakes: Running, change: dict[str, str]
+    ) -> None:
+        buy_from_chint(fakes)
+        told = told_by_chint(buy_from_chint(fakes, {**SOLD, **change}))
+        assert (told["Result"], told["RechargeToken"]) == ("5", "")
+        assert len(fakes.vends()) == 1
+
+    def test_a_sale_whose_answer_was_lost_is_answered_when_it_is_repeated(
+        self, fakes: Running
+    ) -> None:
+        fakes.order("chint", "garbage", times=1)
+        assert buy_from_chint(fakes).headers["Content-Type"] == "text/html"
+        (vend,) = fakes.vends()
+        assert told_by_chint(buy_from_chint(fakes))["RechargeToken"] == vend["token"]
+
+    def test_a_validation_tells_of_a_meter_and_sells_nothing(self, fakes: Running) -> None:
+        reply = post_to_chint(fakes, chint_body("Validation", {"CustomerID": METER}))
+        told = told_by_chint(reply, "Validation")
+        assert (told["Result"], told["MeterNo"]) == ("0", METER)
+        assert set(told) == {
+            *("Signature", "Result", "Reason", "CustomerName", "MeterNo", "LeftPayTimes"),
+            *("ChangeAmount", "MinPaymentAmount", "MaxPaymentAmount", "TariffPrice"),
+        }
+        assert fakes.vends() == []
+
+    @pytest.mark.parametrize(
+        ("how", "result"),
+        [
+            ({"user": "U2"}, "1"),
+            ({"password": "guess"}, "1"),
+            ({"ParaSignature": "0" * 32}, "2"),
+            ({"sold": {**SOLD, "CustomerID": "00000123456"}}, "3"),
+            ({"sold": {**SOLD, "Amount": "0.9900"}}, "4"),
+            ({"sold": {**SOLD, "Amount": "1000000.0100"}}, "4"),
+            ({"Amount": "2000.0000"}, "2"),
+        ],
+        ids=str,
+    )
+    def test_a_failure_has_a_result_of_its_own_and_a_reason(
+        self, fakes: Running, how: dict[str, Any], result: str
+    ) -> None:
+        reply = buy_from_chint(fakes, **how)
+        told = told_by_chint(reply)
+        assert (reply.status, told["Result"], told["RechargeToken"]) == (200, result, "")
+        assert told["Reason"]
+        assert fakes.vends() == []
+
+    def test_a_refusal_is_definite_and_in_the_vendors_own_words(self, fakes: Running) -> None:
+        fakes.order("chint", "refuse", times=1)
+        told = told_by_chint(buy_from_chint(fakes))
+        assert (told["Result"], told["Reason"]) == ("3", "customer not found")
+        assert fakes.vends()[0]["issued"] is False
+        assert told_by_chint(buy_from_chint(fakes))["Result"] == "0"
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            *({"Amount": amount} for amount in ("1000", "1000.00", "1,000.0000", "-1.0000", "")),
+            {"TID": None},
+            {"TID": ""},
+            {"TID": "<b>1</b>"},
+            {"CustomerID": ""},
+            {"ParaSignature": None},
+            {"reference": "p1"},
+        ],
+        ids=str,
+    )
+    def test_anything_undocumented_is_a_fault(self, fakes: Running, change: dict[str, Any]) -> None:
+        assert_fault(buy_from_chint(fakes, **change))
+        assert fakes.vends() == []
+
+    @pytest.mark.parametrize(
+        ("there", "instead"),
+        [
+            (f' xmlns="{CHINT}"', ""),
+            (f' xmlns="{CHINT}"', ' xmlns="http://other"'),
+            (SOAP, "http://www.w3.org/2003/05/soap-envelope"),
+            ("Transaction>", "Refund>"),
+            ("PrepaidSoapHeader>", "Header>"),
+            ("<UserName>U1</UserName>", ""),
+            ("<UserName>U1</UserName>", "<UserName>U1</UserName><UserName>U1</UserName>"),
+            ("<TID>", '<TID id="1">'),
+            ("</Transaction>", "</Transaction><Transaction/>"),
+            ("</s:Envelope>", ""),
+            ("<s:Envelope", "<!DOCTYPE x><s:Envelope"),
+            ("<s:Envelope", '<?xml version="1.0" encoding="nonsense"?><s:Envelope'),
+        ],
+    )
+    def test_an_envelope_of_another_form_is_a_fault(
+        self, fakes: Running, there: str, instead: str
+    ) -> None:
+        body = chint_body("Transaction", SOLD).decode()
+        assert there in body
+        assert_fault(post_to_chint(fakes, body.replace(there, instead).encode()))
+        assert fakes.vends() == []
+
+    @pytest.mark.parametrize("body", [b"", b"{}", b"\xff", b"<a>" * 10_000])
+    def test_what_is_not_xml_is_a_fault(self, fakes: Running, body: bytes) -> None:
+        assert_fault(post_to_chint(fakes, body))
+
+    @pytest.mark.parametrize(
+        "content_type", ["application/soap+xml", "application/json", "text/xml; charset=utf-16"]
+    )
+    def test_only_text_xml_is_read(self, fakes: Running, content_type: str) -> None:
+        body = chint_body("Transaction", SOLD)
+        assert post_to_chint(fakes, body, content_type).status == 415
+
+    def test_there_is_nothing_else(self, fakes: Running) -> None:
+        url = fakes.urls["chint"]
+        assert call("GET", f"{url}{CHINT_PATH}").status == 405
+        assert call("POST", url + "/PrepaidWebService.asmx", b"").status == 404
+        assert call("POST", f"{url}{CHINT_PATH}?op=Transaction", b"").status == 404
+
+
+def assert_fault(reply: Reply) -> None:
+    assert reply.status == 500
+    found = fromstring(reply.data).find(f"{{{SOAP}}}Body/{{{SOAP}}}Fault/faultstring")
+    assert found is not None
+    assert found.text
+
+
+class TestTheClockOfChint:
+    """What was signed is taken until the end of the next window, also across midnight."""
+
+    @staticmethod
+    def taken(signed_at: str, read_at: str) -> bool:
+        """Whether a call that was signed at one moment is taken at another."""
+        body = chint_body("Transaction", SOLD, at=datetime.fromisoformat(signed_at))
+        return read_by_chint(body, read_at)
+
+    @pytest.mark.parametrize(
+        ("signed_at", "read_at", "taken"),
+        [
+            ("2026-09-22T10:00:00Z", "2026-09-22T10:00:00Z", True),
+            ("2026-09-22T10:00:00Z", "2026-09-22T10:00:39Z", True),
+            ("2026-09-22T10:00:39Z", "2026-09-22T10:00:40Z", True),
+            ("2026-09-22T10:00:00Z", "2026-09-22T10:01:19Z", True),
+            ("2026-09-22T10:00:39Z", "2026-09-22T10:01:20Z", False),
+            ("2026-09-22T10:00:40Z", "2026-09-22T10:00:39Z", False),
+            ("2026-09-21T23:59:59Z", "2026-09-22T00:00:00Z", True),
+            ("2026-09-21T23:59:59Z", "2026-09-22T00:00:39Z", True),
+            ("2026-09-21T23:59:59Z", "2026-09-22T00:00:40Z", False),
+            ("2026-09-21T10:00:00Z", "2026-09-22T10:00:00Z", False),
+        ],
+    )
+    def test_the_present_window_and_the_one_before_are_taken(
+        self, signed_at: str, read_at: str, taken: bool
+    ) -> None:
+        assert self.taken(signed_at, read_at) is taken
+
+    def test_a_call_is_signed_as_documented(self) -> None:
+        """By digests that were made with another program.
+
+        They are of ``20260922Chintsecret`` and of
+        ``Chint;direct.demo-1.1;47000123456;1000.0000;36000;``.
+        """
+        body = (
+            f'<s:Envelope xmlns:s="{SOAP}" xmlns="{CHINT}"><s:Header><PrepaidSoapHeader>'
+            "<UserName>U1</UserName><PassWord>5BEA8050A30A46C9BCEC18E287581B27</PassWord>"
+            "</PrepaidSoapHeader></s:Header><s:Body><Transaction><TID>direct.demo-1.1</TID>"
+            "<CustomerID>47000123456</CustomerID><Amount>1000.0000</Amount>"
+            "<ParaSignature>428861C5734B70E04FD37D34002286DA</ParaSignature></Transaction></s:Body>"
+            "</s:Envelope>"
+        )
+        assert read_by_chint(body.encode(), "2026-09-22T10:00:17Z")
+        assert not read_by_chint(
+            body.replace(
+                "428861C5734B70E04FD37D34002286DA", "428861c5734b70e04fd37d34002286da"
+            ).encode(),
+            "2026-09-22T10:00:17Z",
+        )
+
+
+def read_by_chint(body: bytes, at: str) -> bool:
+    """Whether Chint takes a sale at a moment."""
+    vendor = Chint(VENDOR_SETTINGS["chint"], Faults(), lambda: datetime.fromisoformat(at))
+    request = Request("POST", CHINT_PATH, {"content-type": TEXT_XML}, body, {})
+    return isinstance(vendor.read(request), Order)
 
 
 class TestStronV3:
@@ -866,6 +1355,8 @@ class TestFaultsOfEveryVendor:
                 200,
                 {"ReturnCode": 0, "ReturnMessage": "meter not found", "Data": None},
             ),
+            ("gomelong_v1", 200, {"Code": 500, "Message": "meter not found", "Data": None}),
+            ("microstar", 200, {"errorCode": 1003}),
             ("stron_v3", 200, []),
             ("sunking", 404, {"message": "Device not found", "details": ""}),
         ],
@@ -1096,6 +1587,36 @@ class TestTheLocalCloudsFakes:
             Content_Type="application/x-www-form-urlencoded",
         )
         assert answer.json()["ReturnCode"] == 1
+
+    def test_gomelong_v1_accepts_what_is_in_the_secret(self, secrets: dict[str, Any]) -> None:
+        secret = secrets["manufacturers/gomelong_v1"]
+        query = {
+            "UserId": secret["user_id"],
+            "Password": secret["password"],
+            "MeterType": "1",
+            "MeterCode": METER,
+        }
+        url = f"{secret['base_url']}/api/Power/GetContractInfo?{urlencode(query)}"
+        assert call("GET", url).json()["Code"] == 200
+
+    def test_chint_accepts_what_is_in_the_secret(self, secrets: dict[str, Any]) -> None:
+        secret = secrets["manufacturers/chint"]
+        assert set(secret) == {"base_url", "user_name", "password"}
+        body = chint_body(
+            "Validation",
+            {"CustomerID": METER},
+            user=secret["user_name"],
+            password=secret["password"],
+        )
+        reply = call("POST", secret["base_url"], body, Content_Type=TEXT_XML)
+        assert told_by_chint(reply, "Validation")["Result"] == "0"
+
+    def test_microstar_accepts_what_is_in_the_secret(self, secrets: dict[str, Any]) -> None:
+        secret = secrets["manufacturers/microstar"]
+        assert set(secret) == {"base_url", "pkcs12", "pkcs12_password", "ca_certificate"}
+        assert secret["base_url"].startswith("https://127.0.0.1:")
+        url = f"{secret['base_url']}/deviceInfo?deviceNo={METER}"
+        assert call("GET", url, tls=client_tls(secret)).json()["errorCode"] == 1000
 
     def test_stron_v3_accepts_what_is_in_the_secret(self, secrets: dict[str, Any]) -> None:
         secret = secrets["manufacturers/stron_v3"]

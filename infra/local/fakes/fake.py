@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from infra.local.fakes.faults import Fault
 
@@ -96,6 +97,15 @@ class Provider(Fake, Protocol):
 
     def controls(self) -> Mapping[str, Callable[[Any], Answer]]:
         """What can be had done at its side, by name: each takes the fields of a JSON body."""
+        ...
+
+
+@runtime_checkable
+class OverTls(Protocol):
+    """What a fake also offers that is served over TLS."""
+
+    def tls(self) -> ssl.SSLContext:
+        """How its server speaks TLS, and which clients it takes."""
         ...
 
 

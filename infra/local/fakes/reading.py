@@ -65,6 +65,20 @@ def number(decimals: int) -> Field:
     return Field(f"a number above zero with {decimals} decimals at most", accepts)
 
 
+def numeral(decimals: int) -> Field:
+    """Such a number as a text of digits, with a point where there are decimals."""
+    wanted = number(decimals)
+
+    def accepts(value: Any) -> bool:
+        return (
+            isinstance(value, str)
+            and re.fullmatch(r"[0-9]+(\.[0-9]+)?", value) is not None
+            and wanted.accepts(Decimal(value))
+        )
+
+    return Field(wanted.must_be, accepts)
+
+
 def matching(pattern: str, must_be: str) -> Field:
     """A text of that form."""
     return Field(

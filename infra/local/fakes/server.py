@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -12,7 +13,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from infra.local.fakes.fake import NOT_FOUND, Answer, Fake, Provider, Request, timestamp
+from infra.local.fakes.fake import (
+    NOT_FOUND,
+    Answer,
+    Fake,
+    OverTls,
+    Provider,
+    Request,
+    timestamp,
+)
 from infra.local.fakes.faults import (
     CALL_FAULTS,
     CLOSED_SECONDS_EACH,
@@ -31,9 +40,15 @@ _GARBAGE = Answer(200, b"<html><body>Service temporarily", "text/html")
 class Address:
     """A server on one port that can be closed, so that connections are refused, and reopened."""
 
-    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(
+        self,
+        port: int,
+        handler: type[BaseHTTPRequestHandler],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._port = port
         self._handler = handler
+        self._tls = tls
         self._server: _Server | None = None
         self._reopening: threading.Timer | None = None
         self._lock = threading.Lock()
@@ -43,7 +58,7 @@ class Address:
         with self._lock:
             self._cancel()
             if self._server is None:
-                self._server = _Server((HOST, self._port), self._handler)
+                self._server = _Server(self._port, self._handler, self._tls)
                 serve = self._server.serve_forever
                 threading.Thread(target=serve, args=(0.05,), daemon=True).start()
 
@@ -86,7 +101,8 @@ class Fakes:
         self.faults = faults
         self.own_faults = {fake.key: fake.own_faults for fake, _ in ports}
         self.addresses = {
-            fake.key: Address(port, _fake_handler(fake, self)) for fake, port in ports
+            fake.key: Address(port, _fake_handler(fake, self), _tls_of(fake))
+            for fake, port in ports
         }
         self.providers = list(providers)
         self.silence = threading.Event()
@@ -184,6 +200,25 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
+    def __init__(
+        self, port: int, handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None
+    ) -> None:
+        super().__init__((HOST, port), handler)
+        self._tls = tls
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Serves one connection, in a thread of its own: nobody waits for another's handshake."""
+        if self._tls is None:
+            super().finish_request(request, client_address)
+            return
+        try:
+            secured = self._tls.wrap_socket(request, server_side=True)
+        except OSError as refused:
+            print(f"{timestamp()} no handshake: {refused}")
+            return
+        with secured:
+            super().finish_request(secured, client_address)
+
 
 class _Handler(BaseHTTPRequestHandler, ABC):
     """Answers each connection once, so that a closed address is closed to everybody."""
@@ -209,6 +244,10 @@ class _Handler(BaseHTTPRequestHandler, ABC):
         self.serve()
 
     do_POST = do_PUT = do_DELETE = do_GET
+
+
+def _tls_of(fake: Fake) -> ssl.SSLContext | None:
+    return fake.tls() if isinstance(fake, OverTls) else None
 
 
 def _fake_handler(fake: Fake, fakes: Fakes) -> type[_Handler]:
