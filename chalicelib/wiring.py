@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from chalicelib.services.reconcile import Reconcile
     from chalicelib.services.refund import GiveBack
     from chalicelib.services.register import Register
+    from chalicelib.services.replacement import ReplaceDevices
     from chalicelib.services.resolve import Resolve
     from chalicelib.services.review import ReviewRegistrations
     from chalicelib.services.settle import Settle
@@ -549,6 +550,23 @@ class Wiring:
             manufacturers=self.manufacturers,
             breaker=self.breaker,
             queues=self.queues,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def replace_devices(self) -> ReplaceDevices:
+        """Puts one device in the place of another."""
+        from chalicelib.services.replacement import ReplaceDevices
+
+        return ReplaceDevices(
+            devices=self.devices,
+            accounts=self.accounts,
+            payments=self.payments,
+            registry=self.registry,
+            catalogue=self.catalogue,
+            manufacturers=self.manufacturers,
+            unlock=self.unlock,
             clock=self.clock,
             journal=self.journal,
         )

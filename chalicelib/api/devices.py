@@ -12,15 +12,17 @@ from chalicelib.api.models import (
     DeviceTariffBody,
     FreeCreditBody,
     PlanTermsBody,
+    ReplacementBody,
     TechnicalBody,
 )
 from chalicelib.api.routes import STAFF, Answer, Call, Routes, accepted, created, ok, repeated
-from chalicelib.api.shapes import DeviceShape, PaymentShape, PlanShape
+from chalicelib.api.shapes import DeviceShape, PaymentShape, PlanShape, ReplacementShape
 from chalicelib.api.terms import terms_of
 from chalicelib.channels.interface import NotFound
 from chalicelib.domain.allocation import VendKind
 from chalicelib.domain.errors import FieldError, InvalidSerial
 from chalicelib.domain.serial import normalise_serial
+from chalicelib.services.replacement import Substitute
 from chalicelib.services.staff import Role
 
 routes = Routes()
@@ -175,6 +177,33 @@ def act_on_device(call: Call[ActionBody]) -> Answer:
         actor=call.actor,
     )
     return accepted(call.shapes.payment(payment))
+
+
+@routes.route(
+    "POST",
+    "/devices/{serial_number}/replacement",
+    roles=(Role.OPERATIONS, Role.OFFICE),
+    body=ReplacementBody,
+    answers={201: ReplacementShape},
+    problems=("device_payments_open", "device_unassigned", "version_conflict"),
+)
+def replace_device(call: Call[ReplacementBody]) -> Answer:
+    """Put another device in the place of one that broke; what is left in it goes along.
+
+    The old one goes into stock. ``payment`` carries the token of what was left, if anything was.
+    """
+    body = call.body
+    by = Substitute(
+        body.serial_number,
+        manufacturer=body.manufacturer,
+        technical=body.technical,
+        units=None if body.units is None else read_units(body.units, "units"),
+    )
+    replaced = call.wiring.replace_devices.replace(
+        _serial_number(call), by, reason=body.reason, actor=call.actor
+    )
+    view = call.wiring.keep_devices.view_of(replaced.device)
+    return created(call.shapes.replacement(view, replaced.payment))
 
 
 @routes.route(

@@ -329,6 +329,19 @@ class FreeCreditBody(Model):
     reason: Reason
 
 
+class ReplacementBody(Model):
+    """The device that takes another one's place: in stock, or to become known now.
+
+    ``units`` are the kWh that were left in a meter.
+    """
+
+    serial_number: Text
+    manufacturer: Text | None = None
+    technical: dict[str, Any] | None = None
+    units: Text | None = None
+    reason: Reason
+
+
 class TechnicalBody(Model):
     """What the manufacturer needs of a device; the manufacturer says which fields."""
 

@@ -38,6 +38,7 @@ _STATUSES = {
         "name_taken": "Name taken",
         "reference_conflict": "Reference conflict",
         "device_has_open_plan": "Device has an open plan",
+        "device_payments_open": "A payment for the device is not finished",
         "not_checked": "Not checked",
         "not_held": "Not held",
         "not_in_review": "Not in review",

@@ -424,6 +424,13 @@ class PaymentShape(TypedDict):
     refunds: NotRequired[Sequence[RefundShape]]
 
 
+class ReplacementShape(TypedDict):
+    """The device that took the place, and what carries that which was left in the old one."""
+
+    device: DeviceShape
+    payment: PaymentShape | None
+
+
 class CheckoutShape(TypedDict):
     """A checkout that was opened: where the payer pays."""
 
@@ -839,6 +846,12 @@ class Shapes:
         return CarryShape(days=fraction_text(record.carry_days))
 
     # --- payments -----------------------------------------------------------------------------
+
+    def replacement(self, view: DeviceView, payment: Payment | None) -> ReplacementShape:
+        """A device that took another one's place."""
+        return ReplacementShape(
+            device=self.device(view), payment=self.payment(payment) if payment else None
+        )
 
     def payment(self, payment: Payment) -> PaymentShape:
         """A payment as it stands."""

@@ -65,7 +65,8 @@ class Posting:
     zero and a credit line). ``amount_minor`` is the sum they must add up to, ``None`` where there
     is no such sum. ``changed`` are open plans with new terms, ``closed`` are plans that ended
     unpaid (cancelled, written off) and ``dropped`` are devices whose record left the account:
-    their fees are forgotten there, their carry must have gone elsewhere before.
+    their fees are forgotten there, their carry must have gone elsewhere before. ``moved`` is the
+    serial number of a device and that of the one which took its place, with all that it had.
     """
 
     source: str
@@ -77,6 +78,7 @@ class Posting:
     changed: tuple[ChangedPlan, ...] = ()
     closed: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+    moved: tuple[str, str] | None = None
 
 
 class Wrong(StrEnum):
@@ -246,6 +248,15 @@ class _Books:
         for serial_number in posting.dropped:
             self.fees.pop(serial_number, None)
             self.dropped.add(serial_number)
+        if posting.moved is not None:
+            self._move(*posting.moved)
+
+    def _move(self, from_serial: str, to_serial: str) -> None:
+        """What was posted to the one device is the other one's from now on."""
+        if from_serial in self.plan_by_serial:
+            self.plan_by_serial[to_serial] = self.plan_by_serial.pop(from_serial)
+        self.fees[to_serial] = self.fees.get(to_serial, 0) + self.fees.pop(from_serial, 0)
+        self._carry(to_serial, self.carries.pop(from_serial, Fraction(0)))
 
     def _post_line(self, line: Line) -> None:
         if line.kind is LineKind.CREDIT and line.ref == self.customer_id:

@@ -31,6 +31,7 @@ from chalicelib.services.ports import (
     Device,
     Devices,
     DeviceState,
+    Issuer,
     Journal,
     Manufacturers,
     Messages,
@@ -38,6 +39,7 @@ from chalicelib.services.ports import (
     Payments,
     Queues,
     Registry,
+    Vendor,
     VersionConflict,
 )
 from chalicelib.services.unlock import Unlock, Unlocked
@@ -152,15 +154,9 @@ class ActOnDevices:
         """What is to be vended: so many units in one token, or in none."""
         module = self._manufacturers.get(device.manufacturer)
         kind = VendKind.ENERGY if device.kind is Kind.METER else VendKind.TIME
-        rules = module.rules(device, kind)
         if record.unlocked:
             raise FieldError("units", "the device runs for good")
-        if rules.money_step_minor is not None:
-            raise FieldError("units", "the manufacturer takes money alone")
-        if (units / rules.step).denominator != 1:
-            raise FieldError("units", f"must be a multiple of {rules.step}")
-        if rules.units_max is not None and units > rules.units_max:
-            raise FieldError("units", f"must be at most {rules.units_max}")
+        require_units(module, device, kind, units)
         paid_until = self._paid_until(record, units) if kind is VendKind.TIME else None
         return VendIntent(device.serial_number, kind, units, paid_until=paid_until)
 
@@ -236,17 +232,10 @@ class ActOnDevices:
         if record.unlocked:
             return VendIntent(device.serial_number, VendKind.UNLOCK)
         rules = module.rules(device, action)
-        units = self._days_left(record, rules.step)
+        units = days_left(record, self._clock.now(), rules.step)
         if rules.units_max is not None and units > rules.units_max:
             raise FieldError("action", f"more than {rules.units_max} days are left")
         return VendIntent(device.serial_number, action, units, paid_until=record.paid_until)
-
-    def _days_left(self, record: DeviceAccount, step: Fraction) -> Fraction:
-        """The paid time that is left, in days, rounded up to what a token can say."""
-        now = self._clock.now()
-        left = max(timedelta(0), (record.paid_until or now) - now)
-        steps = Fraction(left // timedelta(microseconds=1), DAY_MICROSECONDS) / step
-        return -(-steps.numerator // steps.denominator) * step
 
     # --- what all share -----------------------------------------------------------------------
 
@@ -341,3 +330,28 @@ class ActOnDevices:
             and token.value is not None
             and token.kind not in UNTOLD
         ]
+
+
+# --- what can be said in units ----------------------------------------------------------------
+
+
+def require_units(module: Issuer | Vendor, device: Device, kind: VendKind, units: Fraction) -> None:
+    """That one token of that device can bring so many units.
+
+    Raises:
+        FieldError: on ``units``: it cannot.
+    """
+    rules = module.rules(device, kind)
+    if rules.money_step_minor is not None:
+        raise FieldError("units", "the manufacturer takes money alone")
+    if (units / rules.step).denominator != 1:
+        raise FieldError("units", f"must be a multiple of {rules.step}")
+    if rules.units_max is not None and units > rules.units_max:
+        raise FieldError("units", f"must be at most {rules.units_max}")
+
+
+def days_left(record: DeviceAccount, now: datetime, step: Fraction) -> Fraction:
+    """The paid time that is left, in days, rounded up to what a token can say."""
+    left = max(timedelta(0), (record.paid_until or now) - now)
+    steps = Fraction(left // timedelta(microseconds=1), DAY_MICROSECONDS) / step
+    return -(-steps.numerator // steps.denominator) * step

@@ -305,7 +305,7 @@ class KeepDevices:
     def _take_up(self, device: Device, customer_id: str, act: Act) -> Device:
         """From nobody to an owner."""
         taking = self._taking(device, customer_id, belongings_by_itself(device), act)
-        after = _without_belongings(replace(device, customer_id=customer_id))
+        after = without_belongings(replace(device, customer_id=customer_id))
         self._accounts.change(taking.account, taking.entry, device=after)
         return after
 
@@ -413,7 +413,7 @@ def with_belongings(device: Device, own: Belongings) -> Device:
     return replace(device, technical=technical)
 
 
-def _without_belongings(device: Device) -> Device:
+def without_belongings(device: Device) -> Device:
     """The device without what its owner's account says of it from now on."""
     own = (COUNT, PAID_UNTIL, UNLOCKED)
     kept = {name: value for name, value in device.technical.items() if name not in own}

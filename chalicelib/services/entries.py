@@ -39,12 +39,13 @@ def entry_of(
     lines: Sequence[Line] = (),
     carries: Sequence[CarryChange] = (),
     dropped: Sequence[str] = (),
+    moved: tuple[str, str] | None = None,
     **told: object,
 ) -> Entry:
     """The entry that made this version of the account.
 
-    ``opened``, ``changed``, ``closed``, ``lines``, ``carries`` and ``dropped`` are what the books
-    post; ``told`` is for people.
+    ``opened``, ``changed``, ``closed``, ``lines``, ``carries``, ``dropped`` and ``moved`` (from
+    one serial number to another) are what the books post; ``told`` is for people.
     """
     changes: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     if opened is not None:
@@ -61,6 +62,8 @@ def entry_of(
         ]
     if dropped:
         changes["dropped"] = list(dropped)
+    if moved:
+        changes["moved"] = list(moved)
     return Entry(
         customer_id=account.customer_id,
         account_version=account.version,
@@ -91,6 +94,7 @@ def posting_of(entry: Entry) -> Posting:
         changed=(ChangedPlan(changed["plan_id"], changed["total_minor"]),) if changed else (),
         closed=tuple(changes.get("closed", ())),
         dropped=tuple(changes.get("dropped", ())),
+        moved=_moved(changes.get("moved")),
     )
 
 
@@ -118,6 +122,13 @@ def _opened_plan(opened: Mapping[str, Any]) -> OpenedPlan:
         total_minor=opened["total_minor"],
         already_paid_minor=opened["already_paid_minor"],
     )
+
+
+def _moved(moved: Sequence[str] | None) -> tuple[str, str] | None:
+    if moved is None:
+        return None
+    from_serial, to_serial = moved
+    return from_serial, to_serial
 
 
 def _line(line: Line) -> Mapping[str, Any]:

@@ -42,6 +42,7 @@ class DynamoAccounts:
         entry: Entry,
         *,
         device: Device | None = None,
+        other_device: Device | None = None,
         ended_plans: Sequence[Plan] = (),
         payment: Payment | None = None,
         new_payment: Payment | None = None,
@@ -58,8 +59,9 @@ class DynamoAccounts:
         transaction = Transaction()
         _put_account(transaction, AccountChange(account, entry))
         put_ended_plans(transaction, ended_plans)
-        if device:
-            _put_device(transaction, device)
+        for written in (device, other_device):
+            if written:
+                _put_device(transaction, written)
         if payment:
             payment_row = PaymentRow.of(next_revision(payment))
             transaction.put("payment", payment_row, unchanged(payment))

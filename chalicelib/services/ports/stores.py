@@ -123,12 +123,13 @@ class Accounts(Protocol):
         entry: Entry,
         *,
         device: Device | None = None,
+        other_device: Device | None = None,
         ended_plans: Sequence[Plan] = (),
         payment: Payment | None = None,
         new_payment: Payment | None = None,
         guard: tuple[str, str] | None = None,
     ) -> None:
-        """Write account and entry (and device, payment, idempotency guard) in one transaction.
+        """Write account and entry (and devices, payment, idempotency guard) in one transaction.
 
         Conditional on the stored version being ``account.version - 1``. ``new_payment`` must not
         exist yet: the payment of nothing that carries the vend of the entry. ``guard`` is
