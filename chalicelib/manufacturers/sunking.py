@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from chalicelib.domain.account import Kind
 from chalicelib.domain.allocation import VendKind, VendRules
@@ -47,6 +47,8 @@ from chalicelib.services.ports import (
 SECRET = "manufacturers/sunking"  # noqa: S105 - the name of a secret, not a secret
 LOG_IN_SECONDS_MAX = 8
 SECONDS_MAX = 15
+QUESTION_SECONDS_MAX = 5
+"""Somebody who registers a unit waits for this one."""
 
 MANUFACTURERS = (
     Manufacturer(
@@ -60,6 +62,7 @@ MANUFACTURERS = (
             VendKind.UNLOCK: VendRules(step=Fraction(1)),
         },
         local=False,
+        tells_serials=True,
         # At the worst a kept session is refused, then a new one is asked for, then the token.
         timeout_seconds=SECONDS_MAX + LOG_IN_SECONDS_MAX + SECONDS_MAX,
         authentication="OAuth 2.0 client credentials, kept",
@@ -134,6 +137,27 @@ class SunKing:
 
         return self._sessions.call(
             repr(configuration), lambda: _log_in(configuration), ask_for_token
+        )
+
+    def knows(self, serial_number: str) -> bool:
+        """Whether the unit is assigned to us at the vendor.
+
+        Raises:
+            VendRefused, VendorUnreachable, VendUncertain, SecretMissing: as ``vend``.
+        """
+        configuration = self._configuration()
+
+        def ask_for_unit(bearer: str) -> bool:
+            answer = ask(
+                "GET",
+                f"{configuration.base_url}/device_details/{quote(serial_number, safe='')}",
+                {**JSON_HEADERS, "Authorization": f"Bearer {bearer}"},
+                QUESTION_SECONDS_MAX,
+            )
+            return _is_known(answer)
+
+        return self._sessions.call(
+            repr(configuration), lambda: _log_in(configuration), ask_for_unit
         )
 
     def look_up(self, order: VendOrder) -> Sold:
@@ -263,3 +287,23 @@ def _token_of(answer: Answer, secrets: tuple[str, ...] = ()) -> str:
     if token is None or message is not None:
         raise VendUncertain("success without a clear token")
     return token
+
+
+def _is_known(answer: Answer) -> bool:
+    """Whether the answer describes a unit; a 404 in the vendor's own words says that it has none.
+
+    Raises:
+        SessionRefused: the vendor does not take the session.
+        VendUncertain: it is neither.
+    """
+    if answer.status == NO_SESSION:
+        raise SessionRefused
+    if answer.status != NOT_FOUND:
+        require_success(answer)
+    fields = fields_of(answer)
+    if answer.status == NOT_FOUND and isinstance(fields.get("message"), str):
+        return False
+    require_success(answer)
+    if not isinstance(fields.get("device"), dict):
+        raise VendUncertain("no unit is described")
+    return True

@@ -47,11 +47,16 @@ from chalicelib.services.ports import (
     Manufacturers,
     Registration,
     Registry,
+    SecretMissing,
     SiteKind,
     Sites,
     Tariffs,
     TryAgain,
     Vendor,
+    VendorUnreachable,
+    VendRefused,
+    VendUncertain,
+    tells_serials,
 )
 from chalicelib.services.unlock import Unlock
 
@@ -171,6 +176,8 @@ class Register:
             stored = self._devices.get(serial_number)
             if stored is not None:
                 return self._again(stored, self._known(checked))
+            if round_number == 0 and not new.to_complete and new.opening is None:
+                self._check_at_manufacturer(module, serial_number)
             customer, is_new = self._owner(checked, fresh)
             fresh = customer if is_new else None
             with below("device"):
@@ -212,7 +219,7 @@ class Register:
             stored = self._devices.get(serial_number)
             if failed.what != "device" or stored is None:
                 raise TryAgain("the village is being changed by another request") from failed
-            if replace(stored, technical={}, revision=1) != replace(device, technical={}):
+            if _in_stock(stored) != _in_stock(device):
                 raise FieldError("serial_number", "is registered already") from failed
             return self._show_device(stored)
         self._journal.event("device_stocked", serial_number=serial_number, actor=actor)
@@ -234,6 +241,23 @@ class Register:
             return self._manufacturers.get(key)
         except KeyError:
             raise FieldError("manufacturer", "there is none of that key") from None
+
+    def _check_at_manufacturer(self, module: Issuer | Vendor, serial_number: str) -> None:
+        """That the manufacturer does not deny the serial number: a slip is found before money is.
+
+        One that does not answer now stops nobody from registering.
+        """
+        if not tells_serials(module):
+            return
+        try:
+            known = module.knows(serial_number)
+        except (SecretMissing, VendorUnreachable, VendRefused, VendUncertain) as unknown:
+            self._journal.event(
+                "serial_not_checked", serial_number=serial_number, error=unknown.code
+            )
+            return
+        if not known:
+            raise FieldError("device.serial_number", "its manufacturer does not know it")
 
     def _checked(self, person: Person) -> Person:
         with below("customer"):
@@ -462,3 +486,8 @@ class Register:
             actor=actor,
         )
         self._journal.count("Registrations", kind=device.kind.value)
+
+
+def _in_stock(device: Device) -> Device:
+    """What a device in stock is, without what happens to it there."""
+    return replace(device, technical={}, switch_off_at=None, revision=1)

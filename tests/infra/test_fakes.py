@@ -951,6 +951,17 @@ class TestSunKing:
         assert call("POST", url, b"\xff", **form).status == 400
         assert call("GET", url).status == 405
 
+    def test_a_unit_is_described_to_whom_it_is_assigned(self, fakes: Running) -> None:
+        bearer = log_in(fakes).json()["access_token"]
+
+        def ask(serial_number: str, bearer: str = bearer) -> Reply:
+            url = f"{fakes.urls['sunking']}/v2/device_details/{serial_number}"
+            return call("GET", url, Authorization=f"Bearer {bearer}")
+
+        assert ask(UNIT).json()["device"]["is_paygo"] is True
+        assert (ask("0000012345").status, ask("").status) == (404, 404)
+        assert ask(UNIT, "another").status == 401
+
     def test_an_unknown_unit_is_told(self, fakes: Running) -> None:
         answer = add_days(fakes, device="0000012345")
         assert (answer.status, answer.json()["message"]) == (404, "Device not found")

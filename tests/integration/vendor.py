@@ -224,8 +224,12 @@ class FakeSunKing(FakeVendor):
         return 200, {"token": token}
 
     def look(self, request: dict[str, Any]) -> Answer:
-        """A session."""
-        return 200, {"access_token": "b", "expires_in": 300}
+        """A session, or a unit: whose number begins with 0 is not known."""
+        if "path" not in request:
+            return 200, {"access_token": "b", "expires_in": 300}
+        if request["path"].rpartition("/")[2].startswith("0"):
+            return 404, {"message": "Device not found", "details": ""}
+        return 200, {"device": {"code": "312"}}
 
     def is_look(self, path: str) -> bool:
         """Whether it is the log-in."""

@@ -16,6 +16,7 @@ from chalicelib.services.ports.errors import (
     VersionConflict,
 )
 from chalicelib.services.ports.manufacturers import (
+    Directory,
     Issued,
     Issuer,
     Manufacturer,
@@ -33,6 +34,7 @@ from chalicelib.services.ports.manufacturers import (
     VendUncertain,
     is_switched,
     issues_tokens,
+    tells_serials,
 )
 from chalicelib.services.ports.moves import (
     Export,
@@ -130,6 +132,7 @@ __all__ = [
     "Device",
     "DeviceState",
     "Devices",
+    "Directory",
     "Entries",
     "Entry",
     "Export",
@@ -210,4 +213,5 @@ __all__ = [
     "WrongTriesStore",
     "is_switched",
     "issues_tokens",
+    "tells_serials",
 ]

@@ -39,6 +39,7 @@ class Manufacturer:
     the last word must be the latest date. ``one_at_a_time``: its purchases are told apart by
     device, amount and time alone, so a device has one vend in flight at most. ``switched``: its
     devices run until they are told to stop, so they are looked at when their paid time ends.
+    ``tells_serials``: it can be asked whether a serial number is known to it.
     ``absent_after_seconds``: so long after a call, a vend that a search does not find was surely
     not made (searchable manufacturers). ``demo``: its devices are not real.
 
@@ -59,6 +60,7 @@ class Manufacturer:
     one_at_a_time: bool = False
     absent_after_seconds: int = 0
     switched: bool = False
+    tells_serials: bool = False
     demo: bool = False
     authentication: str = "none: computed here"
     remote: bool = False
@@ -243,6 +245,22 @@ class Switcher(Vendor, Protocol):
             VendRefused, VendorUnreachable, VendUncertain, VendorSilent, SecretMissing: as
                 ``vend``.
         """
+
+
+class Directory(Vendor, Protocol):
+    """A vendor that can be asked whether a serial number is known to it (``tells_serials``)."""
+
+    def knows(self, serial_number: str) -> bool:
+        """Whether the vendor has a device of that serial number for us. Asking has no effect.
+
+        Raises:
+            VendRefused, VendorUnreachable, VendUncertain, SecretMissing: it cannot be told now.
+        """
+
+
+def tells_serials(module: Issuer | Vendor) -> TypeIs[Directory]:
+    """Whether the module's manufacturer can be asked for serial numbers."""
+    return module.manufacturer.tells_serials
 
 
 def is_switched(module: Issuer | Vendor) -> TypeIs[Switcher]:

@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from infra.local.fakes.fake import (
     METHOD_NOT_ALLOWED,
@@ -30,6 +30,7 @@ UNKNOWN_UNIT_PREFIX = "00000"
 """Units whose serial begins so are not known to the vendor."""
 
 LOG_IN_PATH = "/auth/realms/glp/protocol/openid-connect/token"
+_UNIT_PATH = "/v2/device_details/"
 SESSION_SECONDS = 300
 """So long a bearer is taken."""
 
@@ -64,12 +65,15 @@ class SunKing:
         """See :class:`~infra.local.fakes.fake.Fake`."""
         if request.path == LOG_IN_PATH:
             return self._log_in(request)
-        if (request.path, request.query) != ("/v2/token", {}):
+        is_question = request.path.startswith(_UNIT_PATH)
+        if request.query or not (is_question or request.path == "/v2/token"):
             return NOT_FOUND
-        if request.method != "POST":
+        if request.method != ("GET" if is_question else "POST"):
             return METHOD_NOT_ALLOWED
         if not self._knows(request.headers.get("authorization", "")):
             return failed("Unauthorized", 401)
+        if is_question:
+            return _tell(unquote(request.path.removeprefix(_UNIT_PATH)))
         try:
             fields = _command_in(request)
         except Unacceptable as error:
@@ -114,6 +118,14 @@ class SunKing:
         scheme, _, bearer = authorization.partition(" ")
         with self._lock:
             return scheme == "Bearer" and time.monotonic() < self._sessions.get(bearer, 0)
+
+
+def _tell(serial_number: str) -> Answer:
+    """What the vendor knows of a unit."""
+    if not serial_number or serial_number.startswith(UNKNOWN_UNIT_PREFIX):
+        return failed("Device not found", 404)
+    unit = {"code": "312", "name": "SK-312 Pro EasyBuy", "keypad_type": 2, "is_paygo": True}
+    return Answer.of({"device": unit})
 
 
 def failed(message: str, status: int) -> Answer:

@@ -30,6 +30,7 @@ from tests.integration.api.conftest import (
     shs,
 )
 from tests.integration.conftest import Cloud
+from tests.integration.vendor import NO_CONNECTION, FakeSunKing, unclear
 
 DEVICE_FIELDS = {
     "serial_number",
@@ -397,3 +398,35 @@ def test_every_registration_is_an_entry_that_the_books_can_post(api: Api, place:
         (2, "registered", "office@example.com"),
     ]
     assert books_differ(api, "C1") == []
+
+
+# --- a manufacturer that knows its devices ----------------------------------------------------
+
+
+def test_a_serial_number_that_its_manufacturer_denies_is_refused_and_one_it_knows_is_not(
+    api: Api, cloud: Cloud, place: Place
+) -> None:
+    with FakeSunKing() as vendor:
+        vendor.put_secrets(cloud)
+        slip = shs(serial_number="01234", manufacturer="sunking", technical={})
+        answer = register(api, registration(person(place), slip), "office")
+        assert (answer.status, answer.fields) == (422, ["device.serial_number"])
+        assert "does not know it" in answer.text
+        assert api.get("/customers?q=Asha").json["items"] == []
+        right = shs(serial_number="SK1", manufacturer="sunking", technical={})
+        assert register(api, registration(person(place), right), "office").status == 201
+        looks = len(vendor.looks)
+        assert register(api, registration(person(place), right), "office").status == 200
+        assert len(vendor.looks) == looks, "what is registered already is not asked for"
+
+
+@pytest.mark.parametrize("trouble", ["no secret", "no connection", "no clear answer"])
+def test_a_manufacturer_that_does_not_answer_stops_nobody_from_registering(
+    api: Api, cloud: Cloud, place: Place, trouble: str
+) -> None:
+    with FakeSunKing() as vendor:
+        if trouble != "no secret":
+            vendor.put_secrets(cloud, NO_CONNECTION if trouble == "no connection" else None)
+        vendor.look_behaviours = [unclear]
+        unit = shs(serial_number="SK1", manufacturer="sunking", technical={})
+        assert register(api, registration(person(place), unit), "office").status == 201

@@ -431,6 +431,58 @@ def test_no_error_repeats_a_token_or_the_credentials(behaviours: tuple[Behaviour
         shown = shown.__cause__
 
 
+# --- whether a unit is known ------------------------------------------------------------------
+
+
+def known(*behaviours: Behaviour) -> bool:
+    """Whether the unit is known, where the vendor behaves like that from the log-in on."""
+    script = InTurn(list(behaviours))
+    with serving(script) as server:
+        try:
+            return vendor(server.url).knows(UNIT)
+        finally:
+            assert server.connections == len(behaviours)
+
+
+UNIT_DETAILS = answering(json.dumps({"device": {"code": "312", "is_paygo": True}}).encode())
+
+
+def test_a_unit_that_the_vendor_describes_is_known_and_one_that_it_denies_is_not():
+    assert known(logged_in(), UNIT_DETAILS)
+    assert not known(logged_in(), answering(not_found(), status="404 Not Found"))
+
+
+def test_a_unit_is_asked_for_by_its_serial_number_alone():
+    with serving(InTurn([logged_in(), UNIT_DETAILS])) as server:
+        vendor(server.url).knows("A/B ?#")
+        request = server.requests[1]
+    assert request.startswith(b"GET /v2/device_details/A%2FB%20%3F%23 HTTP/1.1\r\n")
+    assert f"Authorization: Bearer {BEARER}".encode() in request
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        answering(b"{}"),
+        answering(b"[]"),
+        answering(b'{"device": null}'),
+        answering(b"", status="404 Not Found"),
+        answering(b"{}", status="404 Not Found"),
+        answering(not_found(), status="400 Bad"),
+        answering(b"", status="500 Oops"),
+        answering(b"", status="302 Found"),
+    ],
+)
+def test_any_other_answer_does_not_tell(answer: Behaviour):
+    with pytest.raises(VendUncertain):
+        known(logged_in(), answer)
+
+
+def test_a_session_that_is_refused_does_not_tell_either():
+    with pytest.raises(VendRefused):
+        known(logged_in(), UNAUTHORISED)
+
+
 # --- what people enter ------------------------------------------------------------------------
 
 
