@@ -68,6 +68,7 @@ def _vendors() -> dict[str, dict[str, str]]:
             "user_name": f"mwanga{secrets.randbelow(10_000):04}",
             "password": _word(),
         },
+        "daly_bms": {"username": f"mwanga{secrets.randbelow(10_000):04}", "password": _word()},
         "sunking": {"client_id": secrets.token_hex(8), "client_secret": _word()},
     }
 
@@ -155,6 +156,7 @@ def secret_contents(generated: Generated, fakes: Mapping[str, str]) -> dict[str,
             "ca_certificate": microstar["ca_certificate"],
         },
         "manufacturers/stron_v3": {"base_url": fakes["stron_v3"], **generated.vendors["stron_v3"]},
+        "manufacturers/daly_bms": {"base_url": fakes["daly_bms"], **generated.vendors["daly_bms"]},
         "manufacturers/sunking": {
             "base_url": f"{fakes['sunking']}/v2",
             "auth_url": f"{fakes['sunking']}{sunking.LOG_IN_PATH}",

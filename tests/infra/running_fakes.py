@@ -45,6 +45,7 @@ VENDOR_SETTINGS: dict[str, dict[str, str]] = {
     "chint": {"user_name": "U1", "password": "secret"},
     "microstar": make_certificates(),
     "stron_v3": {"company_name": "Mwanga", "user_name": "U1", "password": "secret"},
+    "daly_bms": {"username": "U 1", "password": "a secret & more"},
     "sunking": {"client_id": "client", "client_secret": "a secret & more"},
 }
 

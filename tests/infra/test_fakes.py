@@ -44,6 +44,7 @@ METER = "47000123456"
 CUSTOMER = "4f6f5f2a-6c1a-4a53-9d26-0a9f3a3f8c11"
 OTHER_CUSTOMER = "9c1f0d0e-0000-4000-8000-000000000001"
 UNIT = "123456789"
+BIKE = "BIKE-0123456"
 TUESDAY = "2026-09-22T10:00:00+00:00"
 
 Reply = urllib3.BaseHTTPResponse
@@ -290,6 +291,33 @@ def told_by_chint(reply: Reply, operation: str = "Transaction") -> dict[str, str
     return {child.tag.removeprefix(f"{{{CHINT}}}"): child.text or "" for child in result}
 
 
+def enter_daly(fakes: Running, **changes: str) -> Reply:
+    """The log-in at Daly's cloud."""
+    names = {"Username": "U 1", "Password": "a secret & more", **changes}
+    url = f"{fakes.urls['daly_bms']}/api/Login/Authenticate?{urlencode(names)}"
+    return call("POST", url)
+
+
+def ask_daly(fakes: Running, path: str, body: Any, bearer: str | None = None) -> Reply:
+    """Anything below ``/Monitor``, after a log-in of its own."""
+    if bearer is None:
+        bearer = enter_daly(fakes).json()["response"]["token"]
+    url = f"{fakes.urls['daly_bms']}/Monitor/{path}"
+    return call("POST", url, body, Authorization=f"Bearer {bearer}")
+
+
+def switch(fakes: Running, bearer: str | None = None, **changes: Any) -> Reply:
+    """A bike is switched on at Daly's."""
+    data = without_none({"CmdKey": "8500_004", "Code": BIKE, "ACC": 1, **changes})
+    return ask_daly(fakes, "Send", {"cmdKey": "8500_004", "data": data}, bearer)
+
+
+def states(fakes: Running, *codes: str) -> list[str]:
+    """What the state of each bike says."""
+    rows = ask_daly(fakes, "Refresh", {"codes": list(codes)}).json()["response"]["Data"]
+    return [row["Status"] for row in rows]
+
+
 ASK: dict[str, Callable[[Running], Reply]] = {
     "calin": buy,
     "calin_smart": buy_smart,
@@ -300,6 +328,7 @@ ASK: dict[str, Callable[[Running], Reply]] = {
     "chint": buy_from_chint,
     "microstar": ask_microstar,
     "stron_v3": buy_from_stron_v3,
+    "daly_bms": switch,
     "sunking": add_days,
 }
 SUBJECTS = {
@@ -312,6 +341,7 @@ SUBJECTS = {
     "chint": METER,
     "microstar": METER,
     "stron_v3": METER,
+    "daly_bms": BIKE,
     "sunking": UNIT,
 }
 
@@ -889,6 +919,60 @@ class TestStronV3:
         assert call("POST", f"{url}/VendingMeter?again=1", {}).status == 404
 
 
+class TestDalyBms:
+    def test_a_relay_is_switched_on_and_off_and_tells_its_state(self, fakes: Running) -> None:
+        assert states(fakes, BIKE) == ["GPS,ACCOFF"]
+        for acc, status in ((1, "GPS,ACCON"), (1, "GPS,ACCON"), (0, "GPS,ACCOFF")):
+            assert switch(fakes, ACC=acc).json()["response"] == {"Data": []}
+            assert states(fakes, BIKE) == [status]
+        assert [vend["request"]["ACC"] for vend in fakes.vends()] == [1, 1, 0]
+        assert {vend["token"] for vend in fakes.vends()} == {None}
+
+    def test_a_bike_out_of_reach_does_not_show_the_switch(self, fakes: Running) -> None:
+        fakes.order("daly_bms", "pending", serial_number=BIKE, times=1)
+        switch(fakes)
+        assert states(fakes, BIKE) == ["GPS,ACCOFF"]
+        assert states(fakes, BIKE) == ["GPS,ACCON"]
+
+    def test_an_unknown_bike_is_told(self, fakes: Running) -> None:
+        assert switch(fakes, Code="0000012345").json()["msg"] == "no such device"
+        assert states(fakes, "0000012345", BIKE) == ["GPS,ACCOFF"]
+        assert fakes.vends() == []
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            *({"ACC": acc} for acc in (2, -1, "1", True, None)),
+            {"Code": None},
+            {"Code": ""},
+            {"CmdKey": "8500_005"},
+            {"reference": "p1"},
+        ],
+        ids=str,
+    )
+    def test_anything_undocumented_is_refused(self, fakes: Running, change: dict[str, Any]) -> None:
+        assert switch(fakes, **change).status == 400
+        assert fakes.vends() == []
+
+    def test_codes_are_asked_for_in_a_list(self, fakes: Running) -> None:
+        for wrong in ({"codes": BIKE}, {"codes": [1]}, {}):
+            assert ask_daly(fakes, "Refresh", wrong).status == 400
+
+    @pytest.mark.parametrize("change", [{"Username": "U2"}, {"Password": "guess"}])
+    def test_wrong_credentials_get_no_session(self, fakes: Running, change: dict[str, str]) -> None:
+        assert (enter_daly(fakes, **change).status) == 401
+        assert enter_daly(fakes, Hint="x").json()["response"] is False
+
+    def test_without_a_good_bearer_nothing_is_switched(self, fakes: Running) -> None:
+        assert switch(fakes, bearer="guess").status == 401
+        assert fakes.vends() == []
+
+    def test_other_addresses_and_methods_are_not_there(self, fakes: Running) -> None:
+        url = fakes.urls["daly_bms"]
+        assert call("POST", f"{url}/Monitor/Other", {}).status == 404
+        assert call("GET", f"{url}/Monitor/Send").status == 405
+
+
 class TestSunKing:
     def test_days_are_answered_with_digits(self, fakes: Running) -> None:
         answer = add_days(fakes).json()
@@ -1369,6 +1453,7 @@ class TestFaultsOfEveryVendor:
             ("gomelong_v1", 200, {"Code": 500, "Message": "meter not found", "Data": None}),
             ("microstar", 200, {"errorCode": 1003}),
             ("stron_v3", 200, []),
+            ("daly_bms", 200, {"status": 500, "msg": "no such device", "response": False}),
             ("sunking", 404, {"message": "Device not found", "details": ""}),
         ],
     )

@@ -22,6 +22,7 @@ VENDORS = {
     "gomelong_v1": "infra.local.vendors.gomelong_v1:GomeLongV1",
     "chint": "infra.local.vendors.chint:Chint",
     "microstar": "infra.local.vendors.microstar:MicroStar",
+    "daly_bms": "infra.local.vendors.daly_bms:DalyBms",
     "stron_v3": "infra.local.vendors.stron_v3:StronV3",
     "sunking": "infra.local.vendors.sunking:SunKing",
 }
