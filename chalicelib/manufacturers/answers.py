@@ -94,6 +94,18 @@ def rows_of(answer: Answer) -> list[dict[str, Any]]:
     return rows
 
 
+def text_of(answer: Answer) -> str:
+    """The JSON text in an answer.
+
+    Raises:
+        VendorSilent: not UTF-8, not JSON, or not a text.
+    """
+    text = _json_of(answer)
+    if not isinstance(text, str):
+        raise VendorSilent("the answer is not a JSON text")
+    return text
+
+
 def _json_of(answer: Answer) -> object:
     """The JSON in an answer, whatever its shape."""
     try:

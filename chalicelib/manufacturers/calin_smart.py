@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from chalicelib.domain.account import Kind
 from chalicelib.domain.allocation import VendKind, VendRules
 from chalicelib.domain.errors import InvalidSerial
+from chalicelib.domain.payment import Vend
 from chalicelib.domain.serial import normalise_serial
 from chalicelib.manufacturers import credentials, sts
 from chalicelib.manufacturers.answers import JSON_HEADERS, ask, fields_of, require_success
@@ -38,6 +39,11 @@ from chalicelib.services.ports import (
 SECRET = "manufacturers/calin_smart"  # noqa: S105 - the name of a secret, not a secret
 SECONDS_MAX = 20
 
+_MAINTENANCE = {
+    VendKind.CLEAR_CREDIT: "Maintenance_ClearCredit",
+    VendKind.CLEAR_TAMPER: "Maintenance_ClearTamper",
+}
+
 MANUFACTURERS = (
     Manufacturer(
         key="calin_smart",
@@ -45,7 +51,10 @@ MANUFACTURERS = (
         name="Calin Smart",
         kind=Kind.METER,
         recovery=RecoveryClass.SEARCHABLE,
-        rules={VendKind.ENERGY: VendRules(step=sts.STEP)},
+        rules={
+            VendKind.ENERGY: VendRules(step=sts.STEP),
+            **{kind: VendRules(step=Fraction(1)) for kind in _MAINTENANCE},
+        },
         local=False,
         timeout_seconds=SECONDS_MAX,
         one_at_a_time=True,
@@ -54,6 +63,7 @@ MANUFACTURERS = (
         unverified=(
             "the form of the list of purchases",
             "which codes surely mean that nothing was sold",
+            "that clearing a tamper alarm is asked for as clearing credit is",
         ),
     ),
 )
@@ -107,6 +117,8 @@ class CalinSmart(KeypadMeter):
             VendUncertain: anything else.
             SecretMissing: the credentials are not configured; nothing was asked.
         """
+        if order.vend.kind in _MAINTENANCE:
+            return self._maintain(order.vend)
         kwh = sts.kwh_of(order.vend)
         configuration = self._configuration()
         asked = {
@@ -124,6 +136,19 @@ class CalinSmart(KeypadMeter):
         )
         return Sold(_token_of(answer))
 
+    def _maintain(self, vend: Vend) -> Sold:
+        """Ask for a maintenance token, which takes the first password alone."""
+        configuration = self._configuration()
+        asked = {**configuration.identity, "meter_number": vend.serial_number}
+        answer = ask(
+            "POST",
+            f"{configuration.base_url}/{_MAINTENANCE[vend.kind]}/",
+            JSON_HEADERS,
+            SECONDS_MAX,
+            json.dumps(asked).encode(),
+        )
+        return Sold(_maintenance_token_of(answer))
+
     def look_up(self, order: VendOrder) -> Sold:
         """Search the meter's purchases for the one that this vend made.
 
@@ -134,6 +159,8 @@ class CalinSmart(KeypadMeter):
                 uncertain here too: it is about the search, not about the vend.
             SecretMissing: the credentials are not configured.
         """
+        if order.vend.kind is not VendKind.ENERGY:
+            raise VendUncertain("the vendor lists purchases of energy alone")
         if order.vend.called_at is None:
             raise VendUncertain("nobody knows when the vendor was called")
         configuration = self._configuration()
@@ -182,6 +209,17 @@ def _token_of(answer: Answer) -> str:
     require_sold(fields)
     result = fields.get("result")
     token = sts.token_of(result.get("token")) if isinstance(result, dict) else None
+    if token is None:
+        raise VendUncertain("success without a token of 20 digits")
+    return token
+
+
+def _maintenance_token_of(answer: Answer) -> str:
+    """The token, which stands here by itself, if the answer clearly is one."""
+    require_success(answer)
+    fields = fields_of(answer)
+    require_sold(fields)
+    token = sts.token_of(fields.get("result"))
     if token is None:
         raise VendUncertain("success without a token of 20 digits")
     return token

@@ -28,6 +28,7 @@ from chalicelib.domain.units import whole_steps
 from chalicelib.manufacturers import credentials, soap, sts
 from chalicelib.manufacturers.answers import ask, require_success, words_of
 from chalicelib.manufacturers.keypad_meter import KeypadMeter
+from chalicelib.runtime import tls
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
     Device,
@@ -160,10 +161,8 @@ def _tls(content: Mapping[str, Any]) -> ssl.SSLContext | None:
     if content.get("ca_certificate") is None:
         return None
     try:
-        return ssl.create_default_context(
-            cadata=credentials.text(content, "ca_certificate", SECRET)
-        )
-    except (ssl.SSLError, ValueError, TypeError):
+        return tls.context(credentials.ca_certificate(content, SECRET))
+    except tls.BadCertificate:
         raise SecretMissing(SECRET) from None
 
 

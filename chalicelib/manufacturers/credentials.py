@@ -5,10 +5,12 @@ A secret that is not in its agreed form is as good as none: nothing is sent with
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.runtime.one_call import is_base_url
+from chalicelib.runtime.tls import ClientCertificate
 from chalicelib.services.ports import SecretMissing
 
 
@@ -58,3 +60,27 @@ def part(content: Mapping[str, Any], name: str, secret: str) -> Mapping[str, Any
     if not isinstance(value, Mapping):
         raise SecretMissing(secret)
     return value
+
+
+def client_certificate(content: Mapping[str, Any], secret: str) -> ClientCertificate:
+    """Our certificate at the vendor: ``pkcs12`` in base64, and ``pkcs12_password``.
+
+    Raises:
+        SecretMissing: there is none. Whether it is a good one is found out when it is used.
+    """
+    try:
+        pkcs12 = b64decode(text(content, "pkcs12", secret), validate=True)
+    except ValueError:
+        raise SecretMissing(secret) from None
+    return ClientCertificate(pkcs12, text(content, "pkcs12_password", secret))
+
+
+def ca_certificate(content: Mapping[str, Any], secret: str) -> str | None:
+    """The authority (PEM) that vouches for a vendor which no public one vouches for, if named.
+
+    Raises:
+        SecretMissing: what is named is no text.
+    """
+    if content.get("ca_certificate") is None:
+        return None
+    return text(content, "ca_certificate", secret)

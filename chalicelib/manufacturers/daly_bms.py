@@ -9,10 +9,9 @@ counts as made when the state that is read back says so.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 from urllib.parse import urlencode
@@ -23,7 +22,7 @@ from chalicelib.domain.errors import FieldError
 from chalicelib.domain.payment import Vend
 from chalicelib.manufacturers import credentials
 from chalicelib.manufacturers.answers import JSON_HEADERS, ask, fields_of, require_success
-from chalicelib.manufacturers.sessions import Session, SessionRefused, Sessions
+from chalicelib.manufacturers.sessions import Session, SessionRefused, Sessions, bearer
 from chalicelib.manufacturers.technical import refuse_unknown
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
@@ -72,7 +71,6 @@ COMMAND = "8500_004"
 NO_SESSION = 401
 _LOG_IN_REFUSED = (400, 401, 403)
 _SUCCESSES = (200, 201)
-_BEARER = re.compile(r"[A-Za-z0-9._~+/-]{1,8192}=*")
 _STATES = {"ACCON": True, "ACCOFF": False}
 
 
@@ -132,8 +130,8 @@ class DalyBms:
         """
         configuration = self._configuration()
 
-        def switch(bearer: str) -> bool:
-            headers = {**JSON_HEADERS, "Authorization": f"Bearer {bearer}"}
+        def switch(session: str) -> bool:
+            headers = {**JSON_HEADERS, "Authorization": f"Bearer {session}"}
             _switch(configuration, headers, serial_number, on=on)
             return _state(configuration, headers, serial_number) is on
 
@@ -210,24 +208,11 @@ def _log_in(configuration: _Configuration) -> Session:
         answer = ask("POST", url, JSON_HEADERS, LOG_IN_SECONDS_MAX, b"")
         if answer.status in _LOG_IN_REFUSED:
             raise VendRefused("authentication_failed")
-        return _session_of(_response(answer))
+        response = _response(answer)
+        given = response if isinstance(response, dict) else {}
+        return bearer(given.get("token"), given.get("expires_in"))
     except VendUncertain as unclear:
         raise VendorUnreachable(f"the log-in failed: {unclear}") from unclear
-
-
-def _session_of(response: object) -> Session:
-    """The session in the response to a log-in.
-
-    Raises:
-        VendUncertain: there is none that can be used.
-    """
-    fields = response if isinstance(response, dict) else {}
-    bearer, expires_in = fields.get("token"), fields.get("expires_in")
-    if not isinstance(bearer, str) or _BEARER.fullmatch(bearer) is None:
-        raise VendUncertain("no token of a session")
-    if type(expires_in) is not int or expires_in <= 0:
-        raise VendUncertain("no time of expiry")
-    return Session(bearer, timedelta(seconds=min(expires_in, 10**9)))
 
 
 # --- the relay --------------------------------------------------------------------------------

@@ -6,12 +6,13 @@ it ends, when the vendor refuses it, and when the credentials change.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from chalicelib.services.ports import VendRefused
+from chalicelib.services.ports import VendRefused, VendUncertain
 
 SPARE = timedelta(seconds=60)
 """So long before its end a session is renewed: it is not to end during a call."""
@@ -28,6 +29,23 @@ class Session:
 
     token: str
     lifetime: timedelta | None = None
+
+
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]{1,8192}=*")
+_SECONDS_MAX = 10**9
+
+
+def bearer(token: object, expires_in: object) -> Session:
+    """The session that a log-in's answer names: a bearer (RFC 6750), and its seconds to live.
+
+    Raises:
+        VendUncertain: it cannot be used.
+    """
+    if not isinstance(token, str) or _BEARER.fullmatch(token) is None:
+        raise VendUncertain("the log-in brought no bearer")
+    if type(expires_in) is not int or expires_in <= 0:
+        raise VendUncertain("the log-in brought no time of expiry")
+    return Session(token, timedelta(seconds=min(expires_in, _SECONDS_MAX)))
 
 
 class SessionRefused(Exception):

@@ -7,6 +7,7 @@ uncertain, and an uncertain vend waits for a person (recovery class ``opaque``).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -15,7 +16,7 @@ from typing import Any
 from chalicelib.domain.account import Kind
 from chalicelib.domain.allocation import VendKind, VendRules
 from chalicelib.manufacturers import credentials, sts
-from chalicelib.manufacturers.answers import JSON_HEADERS, ask, require_success, rows_of
+from chalicelib.manufacturers.answers import JSON_HEADERS, ask, require_success, rows_of, text_of
 from chalicelib.manufacturers.keypad_meter import KeypadMeter
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
@@ -30,6 +31,8 @@ from chalicelib.services.ports import (
 SECRET = "manufacturers/stron_v3"  # noqa: S105 - the name of a secret, not a secret
 SECONDS_MAX = 20
 
+_MAINTENANCE = {VendKind.CLEAR_CREDIT: "ClearCredit", VendKind.CLEAR_TAMPER: "ClearTamper"}
+
 MANUFACTURERS = (
     Manufacturer(
         key="stron_v3",
@@ -37,7 +40,10 @@ MANUFACTURERS = (
         name="Stron, newer API",
         kind=Kind.METER,
         recovery=RecoveryClass.OPAQUE,
-        rules={VendKind.ENERGY: VendRules(step=sts.STEP)},
+        rules={
+            VendKind.ENERGY: VendRules(step=sts.STEP),
+            **{kind: VendRules(step=Fraction(1)) for kind in _MAINTENANCE},
+        },
         local=False,
         timeout_seconds=SECONDS_MAX,
         authentication="company, user and password in the body",
@@ -45,6 +51,7 @@ MANUFACTURERS = (
             "that an empty list surely means that nothing was sold",
             "how finely kWh are read",
             "the list of past sales",
+            "the form of the answer with a maintenance token",
         ),
     ),
 )
@@ -72,24 +79,27 @@ class StronV3(KeypadMeter):
             VendUncertain: anything else.
             SecretMissing: the credentials are not configured; nothing was asked.
         """
-        kwh = sts.kwh_of(order.vend)
+        maintenance = _MAINTENANCE.get(order.vend.kind)
+        kwh = None if maintenance else sts.kwh_of(order.vend)
         content = self._secrets(SECRET)
         base_url = credentials.base_url(content, SECRET)
         asked = {
             "CompanyName": credentials.text(content, "company_name", SECRET),
             "UserName": credentials.text(content, "user_name", SECRET),
             "PassWord": credentials.text(content, "password", SECRET),
-            "MeterID": order.vend.serial_number,
-            "is_vend_by_unit": True,
         }
-        answer = ask(
-            "POST",
-            f"{base_url}/VendingMeter",
-            JSON_HEADERS,
-            SECONDS_MAX,
-            sts.with_amount(asked, kwh, name="Amount"),
-        )
-        return Sold(_token_of(answer, order.vend.serial_number, Fraction(kwh)))
+        serial_number = order.vend.serial_number
+        if kwh is None:
+            asked |= {"METER_ID": serial_number, "CustomerId": ""}
+            answer = _post(f"{base_url}/{maintenance}", json.dumps(asked).encode())
+            return Sold(_maintenance_token_of(answer))
+        bought = {**asked, "MeterID": serial_number, "is_vend_by_unit": True}
+        answer = _post(f"{base_url}/VendingMeter", sts.with_amount(bought, kwh, name="Amount"))
+        return Sold(_token_of(answer, serial_number, Fraction(kwh)))
+
+
+def _post(url: str, body: bytes) -> Answer:
+    return ask("POST", url, JSON_HEADERS, SECONDS_MAX, body)
 
 
 # --- what the answer means --------------------------------------------------------------------
@@ -111,6 +121,15 @@ def _token_of(answer: Answer, serial_number: str, kwh: Fraction) -> str:
         raise VendUncertain("a sale for another meter")
     if any(_kwh(sale[name]) != kwh for name in _KWH_NAMES if name in sale):
         raise VendUncertain("a sale of other energy than was asked for")
+    return token
+
+
+def _maintenance_token_of(answer: Answer) -> str:
+    """The token, which is all that is answered, if the answer clearly is one."""
+    require_success(answer)
+    token = sts.token_of(text_of(answer))
+    if token is None:
+        raise VendUncertain("success without a token of 20 digits")
     return token
 
 

@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from fractions import Fraction
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -30,7 +29,7 @@ from chalicelib.manufacturers.answers import (
     require_success,
     words_of,
 )
-from chalicelib.manufacturers.sessions import Session, SessionRefused, Sessions
+from chalicelib.manufacturers.sessions import Session, SessionRefused, Sessions, bearer
 from chalicelib.manufacturers.technical import refuse_unknown
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
@@ -79,7 +78,6 @@ LOG_IN_REFUSED = (400, 401, 403)
 
 _TOKEN = re.compile(r"[0-9]{6,30}")
 _BLANKS_AND_DASHES = re.compile(r"[\s-]+")
-_BEARER = re.compile(r"[A-Za-z0-9._~+/-]{1,8192}=*")
 
 
 def make(key: str, secrets: Callable[[str], Mapping[str, Any]]) -> SunKing:
@@ -125,15 +123,15 @@ class SunKing:
         command = json.dumps(_command(order.vend)).encode()
         configuration = self._configuration()
 
-        def ask_for_token(bearer: str) -> Sold:
+        def ask_for_token(session: str) -> Sold:
             answer = ask(
                 "POST",
                 f"{configuration.base_url}/token",
-                {**JSON_HEADERS, "Authorization": f"Bearer {bearer}"},
+                {**JSON_HEADERS, "Authorization": f"Bearer {session}"},
                 SECONDS_MAX,
                 command,
             )
-            return Sold(_token_of(answer, (bearer,)))
+            return Sold(_token_of(answer, (session,)))
 
         return self._sessions.call(
             repr(configuration), lambda: _log_in(configuration), ask_for_token
@@ -147,11 +145,11 @@ class SunKing:
         """
         configuration = self._configuration()
 
-        def ask_for_unit(bearer: str) -> bool:
+        def ask_for_unit(session: str) -> bool:
             answer = ask(
                 "GET",
                 f"{configuration.base_url}/device_details/{quote(serial_number, safe='')}",
-                {**JSON_HEADERS, "Authorization": f"Bearer {bearer}"},
+                {**JSON_HEADERS, "Authorization": f"Bearer {session}"},
                 QUESTION_SECONDS_MAX,
             )
             return _is_known(answer)
@@ -244,23 +242,10 @@ def _log_in(configuration: _Configuration) -> Session:
         if answer.status in LOG_IN_REFUSED:
             raise VendRefused("authentication_failed")
         require_success(answer)
-        return _session_of(fields_of(answer))
+        given = fields_of(answer)
+        return bearer(given.get("access_token"), given.get("expires_in"))
     except VendUncertain as unclear:
         raise VendorUnreachable(f"the log-in failed: {unclear}") from unclear
-
-
-def _session_of(fields: Mapping[str, Any]) -> Session:
-    """The session in a log-in's answer.
-
-    Raises:
-        VendUncertain: there is none that can be used.
-    """
-    bearer, expires_in = fields.get("access_token"), fields.get("expires_in")
-    if not isinstance(bearer, str) or _BEARER.fullmatch(bearer) is None:
-        raise VendUncertain("no access token")
-    if type(expires_in) is not int or expires_in <= 0:
-        raise VendUncertain("no time of expiry")
-    return Session(bearer, timedelta(seconds=min(expires_in, 10**9)))
 
 
 # --- what the answer means --------------------------------------------------------------------

@@ -86,6 +86,7 @@ class _Answer:
     """What became of one attempt: the state it puts the vend into, and why.
 
     ``void`` is what a search says that proves the vend absent: a new one takes its place.
+    ``is_sale``: ``reference`` names a sale, and is not merely what was seen before the call.
     """
 
     state: VendState
@@ -95,6 +96,7 @@ class _Answer:
     units: Fraction | None = None
     reference: str | None = None
     told_until: datetime | None = None
+    is_sale: bool = True
     before: tuple[str, ...] = ()
 
     def applied_to(self, payment: Payment, number: int, now: datetime) -> Payment:
@@ -129,7 +131,7 @@ class _Answer:
     def is_news(self, vend: Vend) -> bool:
         """Whether it tells more of the vend than is known, be it only that there was a sale."""
         if self.state is VendState.UNCERTAIN:
-            return self.reference not in (None, vend.reference)
+            return self.is_sale and self.reference not in (None, vend.reference)
         return self.state in (VendState.DONE, VendState.REFUSED)
 
     def is_in(self, payment: Payment, number: int) -> bool:
@@ -288,7 +290,8 @@ class VendTokens:
         except (TryAgain, OutcomeUnknown, VendorUnreachable) as unsent:
             return self._unsent(stated, vend, unsent.code)
         except VendUncertain as uncertain:
-            return self._uncertain(stated, vend, uncertain.detail)
+            answer = self._uncertain(stated, vend, uncertain.detail)
+            return replace(answer, reference=uncertain.seen, is_sale=False)
         return replace(self._answer_of(stated, vend, sold), told_until=told_until)
 
     def _order(self, stated: Manufacturer, payment: Payment, vend: Vend) -> VendOrder:

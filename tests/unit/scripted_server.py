@@ -38,7 +38,7 @@ def serving(behaviour: Behaviour, *, reads: bool = True) -> Iterator[Server]:
                     server.connections += 1
                     with connection, suppress(OSError):
                         if reads:
-                            server.requests.append(_read_request(connection))
+                            server.requests.append(read_request(connection))
                         behaviour(connection)
 
         thread = threading.Thread(target=serve, daemon=True)
@@ -61,7 +61,7 @@ def sending(data: bytes) -> Behaviour:
     return lambda connection: connection.sendall(data)
 
 
-def _read_request(connection: socket.socket) -> bytes:
+def read_request(connection: socket.socket) -> bytes:
     """The whole request, as its Content-Length says."""
     data = b""
     while b"\r\n\r\n" not in data:

@@ -92,9 +92,17 @@ class VendorUnreachable(MwangaError):
 
 
 class VendUncertain(MwangaError):
-    """Nobody knows whether the manufacturer vended. Never a blind second vend."""
+    """Nobody knows whether the manufacturer vended. Never a blind second vend.
+
+    ``seen`` is what was read of the device before the call, where a search needs it: it becomes
+    the vend's ``reference``.
+    """
 
     code = "vend_uncertain"
+
+    def __init__(self, detail: str = "", seen: str | None = None) -> None:
+        super().__init__(detail)
+        self.seen = seen
 
 
 class VendorSilent(VendUncertain):

@@ -153,7 +153,7 @@ class Fakes:
             "vendor": vendor,
             "serial_number": serial_number,
             "request": {
-                name: "…" if name.startswith("password") else value
+                name: "…" if name.lower().startswith("password") else value
                 for name, value in request.items()
             },
             "issued": issued,

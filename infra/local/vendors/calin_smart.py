@@ -2,7 +2,9 @@
 
 ``POST /POS_Purchase/`` turns kWh into twenty digits; asked twice, it issues twice. ``POST
 /POS_PurchaseHistory`` tells a meter's purchases, newest first. The vendor documents that the
-history exists, not how its answer looks: that shape is an assumption.
+history exists, not how its answer looks: that shape is an assumption. The maintenance calls bring
+tokens that clear a meter's credit or its tamper alarm; that the second is asked for like the first
+is an assumption.
 """
 
 from __future__ import annotations
@@ -50,6 +52,15 @@ _HISTORY: Fields = {
 }
 
 
+_MAINTENANCE: Fields = {**_CREDENTIALS, "meter_number": TEXT}
+_FIELDS = {
+    "/POS_Purchase/": _PURCHASE,
+    "/POS_PurchaseHistory": _HISTORY,
+    "/Maintenance_ClearCredit/": _MAINTENANCE,
+    "/Maintenance_ClearTamper/": _MAINTENANCE,
+}
+
+
 class CalinSmart:
     """The vendor's server, as documented."""
 
@@ -64,13 +75,12 @@ class CalinSmart:
 
     def read(self, request: Request) -> Order | Answer:
         """See :class:`~infra.local.fakes.fake.Fake`. What cannot be read is HTTP 4xx."""
-        fields_of = {"/POS_Purchase/": _PURCHASE, "/POS_PurchaseHistory": _HISTORY}
-        if request.path not in fields_of or request.query:
+        if request.path not in _FIELDS or request.query:
             return NOT_FOUND
         if request.method != "POST":
             return METHOD_NOT_ALLOWED
         try:
-            fields = read_object(request, fields_of[request.path])
+            fields = read_object(request, _FIELDS[request.path])
         except Unacceptable as error:
             return failed(1, str(error), error.status)
         if any(
@@ -79,14 +89,18 @@ class CalinSmart:
             if name in (*_CREDENTIALS, "password_vend")
         ):
             return failed("02", "authentication failed")
-        order = Order(fields["meter_number"], _shown(fields))
+        maintenance = "Maintenance" in request.path
+        shown = {**fields, "call": request.path} if maintenance else _shown(fields)
+        order = Order(fields["meter_number"], shown)
         if order.subject.startswith(UNKNOWN_METER_PREFIX):
             return self.refusal(order)
-        return order if request.path == "/POS_Purchase/" else self._history(fields)
+        return self._history(fields) if request.path == "/POS_PurchaseHistory" else order
 
     def carry_out(self, order: Order) -> Done:
         """See :class:`~infra.local.fakes.fake.Fake`."""
         token = self._tokens.next()
+        if "call" in order.request:
+            return Done(Answer.of({"result_code": 0, "reason": "", "result": token}), token)
         purchase = {
             "token": token,
             "meter_number": order.subject,

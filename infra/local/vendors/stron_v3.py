@@ -1,7 +1,9 @@
 """Stron, its newer API: an STS meter. ``POST /VendingMeter`` turns kWh into twenty digits.
 
 Who asks is in every body. The answer is a list with the sale in it; an empty list is its no,
-whatever the reason. It knows no id of ours: asked twice, it issues twice.
+whatever the reason. It knows no id of ours: asked twice, it issues twice. The maintenance calls
+bring tokens that clear a meter's credit or its tamper alarm; that a token is all that they answer
+is an assumption.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from infra.local.fakes.fake import (
     timestamp,
 )
 from infra.local.fakes.faults import Fault, Faults
-from infra.local.fakes.reading import TEXT, Unacceptable, just, number, read_object
+from infra.local.fakes.reading import TEXT, TEXT_OR_EMPTY, Unacceptable, just, number, read_object
 from infra.local.vendors.digits import Digits
 
 UNKNOWN_METER_PREFIX = "00000"
@@ -30,6 +32,12 @@ _FIELDS = {
     "is_vend_by_unit": just(True),
     "Amount": number(decimals=3),
 }
+_MAINTENANCE = {
+    **_LOGIN,
+    "METER_ID": TEXT,
+    "CustomerId": TEXT_OR_EMPTY,
+}
+_MAINTENANCE_PATHS = ("/ClearCredit", "/ClearTamper")
 NO_SALE = Answer.of([])
 
 
@@ -49,17 +57,21 @@ class StronV3:
 
     def read(self, request: Request) -> Order | Answer:
         """See :class:`~infra.local.fakes.fake.Fake`. What cannot be read is HTTP 4xx."""
-        if (request.path, request.query) != ("/VendingMeter", {}):
+        is_maintenance = request.path in _MAINTENANCE_PATHS
+        if request.query or not (is_maintenance or request.path == "/VendingMeter"):
             return NOT_FOUND
         if request.method != "POST":
             return METHOD_NOT_ALLOWED
         try:
-            fields = read_object(request, _FIELDS)
+            fields = read_object(request, _MAINTENANCE if is_maintenance else _FIELDS)
         except Unacceptable as error:
             return Answer.of({"Message": str(error)}, error.status)
         if {name: fields[name] for name in _LOGIN} != self._login:
             return NO_SALE
-        order = Order(fields["MeterID"], {**fields, "Amount": str(fields["Amount"])})
+        if is_maintenance:
+            order = Order(fields["METER_ID"], {**fields, "call": request.path})
+        else:
+            order = Order(fields["MeterID"], {**fields, "Amount": str(fields["Amount"])})
         if order.subject.startswith(UNKNOWN_METER_PREFIX):
             return self.refusal(order)
         return order
@@ -67,6 +79,8 @@ class StronV3:
     def carry_out(self, order: Order) -> Done:
         """See :class:`~infra.local.fakes.fake.Fake`."""
         token = self._tokens.next()
+        if "call" in order.request:
+            return Done(Answer.of(token), token)
         sale = {
             "Token": token,
             "Total_unit": order.request["Amount"],

@@ -117,7 +117,11 @@ def test_the_manufacturer_is_stated_as_data():
     assert not manufacturer.local
     assert not manufacturer.technical_required
     assert manufacturer.timeout_seconds == 20
-    assert set(manufacturer.rules) == {VendKind.ENERGY}
+    assert set(manufacturer.rules) == {
+        VendKind.ENERGY,
+        VendKind.CLEAR_CREDIT,
+        VendKind.CLEAR_TAMPER,
+    }
 
 
 def test_energy_is_sold_in_tenths_of_a_kwh():
@@ -551,6 +555,53 @@ def test_no_error_repeats_a_token_or_a_password(body: bytes):
             assert SECRET["password"] not in text
             assert SECRET["password_vend"] not in text
             shown = shown.__cause__
+
+
+# --- maintenance tokens -----------------------------------------------------------------------
+
+
+def maintenance(kind: VendKind) -> Vend:
+    return replace(VEND, kind=kind, units=None)
+
+
+def maintained(result: object, code: object = 0) -> bytes:
+    return json.dumps({"result_code": code, "reason": "", "result": result}).encode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        (VendKind.CLEAR_CREDIT, "/api/Maintenance_ClearCredit/"),
+        (VendKind.CLEAR_TAMPER, "/api/Maintenance_ClearTamper/"),
+    ],
+)
+def test_a_maintenance_token_is_asked_for_with_the_first_password_alone(kind: VendKind, path: str):
+    with serving(answering(maintained("0123 4567 8901 2345 6789"))) as server:
+        sold = vendor(f"{server.url}/api").vend(order(maintenance(kind)))
+        assert sold == Sold(TOKEN)
+        head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    assert head.startswith(f"POST {path} HTTP/1.1\r\n".encode())
+    names = ("company_name", "user_name", "password")
+    assert json.loads(body) == {**{n: SECRET[n] for n in names}, "meter_number": SERIAL}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [maintained(None), maintained(TOKEN[1:]), maintained({"token": TOKEN}), b"", maintained(1)],
+)
+def test_a_maintenance_answer_that_is_not_clear_is_uncertain(body: bytes):
+    with serving(answering(body)) as server, pytest.raises(VendUncertain):
+        vendor(server.url).vend(order(maintenance(VendKind.CLEAR_CREDIT)))
+
+
+def test_a_listed_code_refuses_maintenance_too():
+    with serving(answering(maintained(None, code=3))) as server, pytest.raises(VendRefused):
+        vendor(server.url).vend(order(maintenance(VendKind.CLEAR_TAMPER)))
+
+
+def test_a_maintenance_token_is_in_no_list_of_purchases():
+    with pytest.raises(VendUncertain):
+        vendor("http://a.example").look_up(order(maintenance(VendKind.CLEAR_CREDIT)))
 
 
 # --- what people enter ------------------------------------------------------------------------

@@ -102,7 +102,11 @@ def test_the_manufacturer_is_stated_as_data():
     assert not manufacturer.local
     assert not manufacturer.technical_required
     assert manufacturer.timeout_seconds == 20
-    assert set(manufacturer.rules) == {VendKind.ENERGY}
+    assert set(manufacturer.rules) == {
+        VendKind.ENERGY,
+        VendKind.CLEAR_CREDIT,
+        VendKind.CLEAR_TAMPER,
+    }
 
 
 def test_energy_is_sold_in_tenths_of_a_kwh():
@@ -381,6 +385,31 @@ def test_no_error_repeats_a_token_or_the_credentials(body: bytes):
         for hidden in (TOKEN, USER, PASSWORD):
             assert hidden not in f"{shown!r} {shown}"
         shown = shown.__cause__
+
+
+# --- maintenance tokens -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [(VendKind.CLEAR_CREDIT, "/ClearCredit"), (VendKind.CLEAR_TAMPER, "/ClearTamper")],
+)
+def test_a_maintenance_token_is_asked_for_the_meter_alone(kind: VendKind, path: str):
+    with serving(answering(json.dumps(TOKEN).encode())) as server:
+        assert vendor(server.url).vend(order(vend_of(None, kind))) == Sold(TOKEN)
+        head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    assert head.startswith(f"POST {path} HTTP/1.1\r\n".encode())
+    sent = json.loads(body)
+    assert (sent.pop("METER_ID"), sent.pop("CustomerId")) == (METER, "")
+    assert set(sent) == {"CompanyName", "UserName", "PassWord"}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b"false", b'"false"', TOKEN.encode(), b'"1234"', b'["' + b'"]']
+)
+def test_a_maintenance_answer_that_is_not_clear_is_uncertain(body: bytes):
+    with serving(answering(body)) as server, pytest.raises(VendUncertain):
+        vendor(server.url).vend(order(vend_of(None, VendKind.CLEAR_CREDIT)))
 
 
 # --- what people enter ------------------------------------------------------------------------
