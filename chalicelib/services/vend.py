@@ -383,7 +383,7 @@ class VendTokens:
         try:
             order = self._order(stated, payment, vend)
             if stated.one_at_a_time:
-                order = replace(order, known_tokens=self._known_tokens(payment, vend))
+                order = self._with_known_sales(order, payment.owner)
             with self._breaker.call(stated.key):
                 sold = vendor.look_up(order)
         except VendAbsent:
@@ -396,14 +396,26 @@ class VendTokens:
             return self._uncertain(stated, vend, "credentials_missing")
         return self._answer_of(stated, vend, sold)
 
-    def _known_tokens(self, payment: Payment, vend: Vend) -> frozenset[str]:
-        """The tokens that the device was given by its owner's latest payments."""
-        page = self._payments.by_owner(payment.owner, KNOWN_PAYMENTS, None)
-        return frozenset(
-            token.value
-            for other in page.items
-            for token in other.tokens
-            if token.serial_number == vend.serial_number and token.value is not None
+    def _with_known_sales(self, order: VendOrder, owner: str) -> VendOrder:
+        """The order with what the device was given by its owner's latest payments."""
+        payments = self._payments.by_owner(owner, KNOWN_PAYMENTS, None).items
+        serial_number = order.vend.serial_number
+        tokens = (token for payment in payments for token in payment.tokens)
+        vends = (vend for payment in payments for vend in payment.vends)
+        return replace(
+            order,
+            known_tokens=frozenset(
+                token.value
+                for token in tokens
+                if token.serial_number == serial_number and token.value is not None
+            ),
+            known_references=frozenset(
+                vend.reference
+                for vend in vends
+                if vend.serial_number == serial_number
+                and vend.state is VendState.DONE
+                and vend.reference is not None
+            ),
         )
 
     def _absent(self, stated: Manufacturer, payment: Payment, vend: Vend) -> _Answer:

@@ -127,8 +127,9 @@ class VendOrder:
 
     ``currency`` is that of ``vend.cost_minor``, for manufacturers that take money. ``technical``
     is what is stored of the device, where the manufacturer states that a vend needs it.
-    ``known_tokens`` are those that this device was given before (in a search only): a purchase
-    that brought one of them is not the one that is looked for.
+    ``known_tokens`` are those that this device was given before, ``known_references`` what the
+    manufacturer calls the sales that it was given (in a search only): a purchase that brought one
+    of them is not the one that is looked for.
     """
 
     payment_id: str
@@ -136,6 +137,7 @@ class VendOrder:
     currency: Currency
     technical: Mapping[str, Any] = field(default_factory=dict)
     known_tokens: frozenset[str] = frozenset()
+    known_references: frozenset[str] = frozenset()
 
     @property
     def external_id(self) -> str:
