@@ -16,7 +16,7 @@ from uuid import uuid4
 from infra.local import processes
 from infra.local.deploy import STACK, client
 from infra.local.fakes.certificates import make_certificates
-from infra.local.vendors import sunking
+from infra.local.vendors import spark_shs, sunking
 from infra.local.vendors.chint import PATH as CHINT_PATH
 from infra.package import REGION, ROOT
 from infra.staff import make_staff
@@ -69,6 +69,13 @@ def _vendors() -> dict[str, dict[str, str]]:
             "password": _word(),
         },
         "daly_bms": {"username": f"mwanga{secrets.randbelow(10_000):04}", "password": _word()},
+        "stron": {
+            "company_name": "Mwanga Local",
+            "user_name": f"mwanga{secrets.randbelow(10_000):04}",
+            "password": _word(),
+        },
+        "spark_shs": {"client_id": secrets.token_hex(8), "client_secret": _word()},
+        "steama": {"username": f"mwanga{secrets.randbelow(10_000):04}", "password": _word()},
         "sunking": {"client_id": secrets.token_hex(8), "client_secret": _word()},
     }
 
@@ -157,6 +164,14 @@ def secret_contents(generated: Generated, fakes: Mapping[str, str]) -> dict[str,
         },
         "manufacturers/stron_v3": {"base_url": fakes["stron_v3"], **generated.vendors["stron_v3"]},
         "manufacturers/daly_bms": {"base_url": fakes["daly_bms"], **generated.vendors["daly_bms"]},
+        "manufacturers/stron": {"base_url": fakes["stron"], **generated.vendors["stron"]},
+        "manufacturers/spark_shs": {
+            "base_url": f"{fakes['spark_shs']}{spark_shs.API_PATH}",
+            "auth_url": f"{fakes['spark_shs']}{spark_shs.LOG_IN_PATH}",
+            "audience": spark_shs.AUDIENCE,
+            **generated.vendors["spark_shs"],
+        },
+        "manufacturers/steama": {"base_url": fakes["steama"], **generated.vendors["steama"]},
         "manufacturers/sunking": {
             "base_url": f"{fakes['sunking']}/v2",
             "auth_url": f"{fakes['sunking']}{sunking.LOG_IN_PATH}",

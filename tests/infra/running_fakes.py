@@ -46,6 +46,9 @@ VENDOR_SETTINGS: dict[str, dict[str, str]] = {
     "microstar": make_certificates(),
     "stron_v3": {"company_name": "Mwanga", "user_name": "U1", "password": "secret"},
     "daly_bms": {"username": "U 1", "password": "a secret & more"},
+    "stron": {"company_name": "Mwanga", "user_name": "U1", "password": "a secret & more"},
+    "spark_shs": {"client_id": "client", "client_secret": "a secret & more"},
+    "steama": {"username": "U1", "password": "a secret & more"},
     "sunking": {"client_id": "client", "client_secret": "a secret & more"},
 }
 

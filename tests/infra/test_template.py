@@ -494,6 +494,11 @@ class TestSecrets:
             "${AWS::StackName}/manufacturers/gomelong",
             "${AWS::StackName}/manufacturers/sparkmeter",
             "${AWS::StackName}/manufacturers/daly_bms",
+            "${AWS::StackName}/manufacturers/microstar",
+            "${AWS::StackName}/manufacturers/gomelong_v1",
+            "${AWS::StackName}/manufacturers/stron",
+            "${AWS::StackName}/manufacturers/spark_shs",
+            "${AWS::StackName}/manufacturers/steama",
             "${AWS::StackName}/manufacturers/stron_v3",
             "${AWS::StackName}/manufacturers/sunking",
         }

@@ -41,6 +41,7 @@ TECHNICAL: Mapping[str, Mapping[str, object]] = {
     "openpaygo": {"secret_key": KEY, "starting_code": STARTING_CODE, "count": 1},
     "openpaygo_ebike": {"secret_key": KEY, "starting_code": STARTING_CODE, "count": 1},
     "sparkmeter": {"customer_id": AT_SPARKMETER},
+    "steama": {"customer_id": 777},
 }
 """What the manufacturers that need something of a device are told."""
 

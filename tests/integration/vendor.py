@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 from xml.etree.ElementTree import fromstring
 
 from tests.integration.conftest import Cloud
+from tests.unit.tls_server import certificates
 
 Answer = tuple[int, Any]
 """Status and body: a text as it is, anything else as JSON."""
@@ -375,6 +376,133 @@ class FakeAngaza(FakeVendor):
     def told(self) -> list[str]:
         """The states that were asked for, in that order."""
         return [r["state"]["desired"]["credit_until_dt"] for r in self.requests]
+
+
+class FakeGomeLongV1(FakeVendor):
+    """GomeLong's newer server: a fresh 20-digit token for every request, each of them a GET."""
+
+    def put_secrets(self, cloud: Cloud, base_url: str | None = None) -> None:
+        """What a process needs to call it."""
+        credentials = {"base_url": base_url or self.url, "user_id": "u", "password": "p"}
+        cloud.put_secret("manufacturers/gomelong_v1", credentials)
+
+    def look(self, request: dict[str, Any]) -> Answer:
+        """A fresh token."""
+        token = f"{7 * 10**19 + len(self.issued)}"
+        self.issued.append(token)
+        return 200, {"Code": 200, "Message": "", "Data": {"Token": token}}
+
+
+class FakeMicroStar(FakeVendor):
+    """MicroStar: a fresh 20-digit token for every request, each of them a GET."""
+
+    def put_secrets(self, cloud: Cloud, base_url: str | None = None) -> None:
+        """What a process needs to call it, a certificate included."""
+        given = certificates()
+        names = ("pkcs12", "pkcs12_password", "ca_certificate")
+        content = {"base_url": base_url or self.url, **{name: given[name] for name in names}}
+        cloud.put_secret("manufacturers/microstar", content)
+
+    def look(self, request: dict[str, Any]) -> Answer:
+        """A fresh token."""
+        token = f"{8 * 10**19 + len(self.issued)}"
+        self.issued.append(token)
+        return 200, {"errorCode": 1000, "token": token}
+
+
+class FakeStron(FakeVendor):
+    """Stron's older server: a log-in, then a fresh 20-digit token for every request."""
+
+    def put_secrets(self, cloud: Cloud, base_url: str | None = None) -> None:
+        """What a process needs to call it."""
+        names = dict.fromkeys(("company_name", "user_name", "password"), "x")
+        cloud.put_secret("manufacturers/stron", {"base_url": base_url or self.url, **names})
+
+    def issue(self, request: dict[str, Any]) -> Answer:
+        """A fresh token."""
+        token = f"{9 * 10**19 + len(self.issued)}"
+        self.issued.append(token)
+        return 200, json.dumps(f"{token},1.0")
+
+    def look(self, request: dict[str, Any]) -> Answer:
+        """A session."""
+        return 200, '"a-session"'
+
+    def is_look(self, path: str) -> bool:
+        """Whether it is the log-in."""
+        return path == "/login/"
+
+
+class FakeSparkShs(FakeVendor):
+    """Spark Energy: a log-in, a count of each kit's tokens, and a fresh token for every request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made_elsewhere = 0
+
+    def put_secrets(self, cloud: Cloud, base_url: str | None = None) -> None:
+        """What a process needs to call it."""
+        url = base_url or self.url
+        names = dict.fromkeys(("audience", "client_id", "client_secret"), "x")
+        content = {"base_url": url, "auth_url": f"{url}/oauth/token", **names}
+        cloud.put_secret("manufacturers/spark_shs", content)
+
+    def issue(self, request: dict[str, Any]) -> Answer:
+        """A fresh token."""
+        self.issued.append(f"{5 * 10**14 + len(self.issued)}")
+        return 201, {"token": self.issued[-1]}
+
+    def look(self, request: dict[str, Any]) -> Answer:
+        """A session, or a kit."""
+        if "path" not in request:
+            return 200, {"access_token": "b", "expires_in": 300}
+        serial_number = request["path"].rpartition("/")[2]
+        token = self.issued[-1] if self.issued else ""
+        count = len(self.issued) + self.made_elsewhere
+        return 200, {"serial": serial_number, "n": count, "token": token}
+
+    def is_look(self, path: str) -> bool:
+        """Whether it is the log-in."""
+        return path == "/oauth/token"
+
+
+class FakeSteama(FakeVendor):
+    """SteamaCo: a log-in, top-ups, and a list of them. They are dated by ``clock``."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        super().__init__()
+        self._clock = clock
+        self.transactions: list[dict[str, Any]] = []
+
+    def put_secrets(self, cloud: Cloud, base_url: str | None = None) -> None:
+        """What a process needs to call it."""
+        content = {"base_url": base_url or self.url, "username": "u", "password": "p"}
+        cloud.put_secret("manufacturers/steama", content)
+
+    def issue(self, request: dict[str, Any]) -> Answer:
+        """A fresh transaction of the one customer that there is."""
+        number = 9001 + len(self.issued)
+        self.issued.append(str(number))
+        transaction = {
+            "id": number,
+            "customer_id": 777,
+            "amount": request["amount"],
+            "category": request["category"],
+            "timestamp": self._clock().isoformat(),
+            "reversed_by_id": None,
+        }
+        self.transactions.append(transaction)
+        return 201, transaction
+
+    def look(self, request: dict[str, Any]) -> Answer:
+        """A session, or all transactions."""
+        if "path" not in request:
+            return 200, {"token": "a-session"}
+        return 200, {"results": self.transactions, "next": None}
+
+    def is_look(self, path: str) -> bool:
+        """Whether it is the log-in."""
+        return path == "/get-token/"
 
 
 class FakeDalyBms(FakeVendor):

@@ -23,6 +23,9 @@ VENDORS = {
     "chint": "infra.local.vendors.chint:Chint",
     "microstar": "infra.local.vendors.microstar:MicroStar",
     "daly_bms": "infra.local.vendors.daly_bms:DalyBms",
+    "stron": "infra.local.vendors.stron:Stron",
+    "spark_shs": "infra.local.vendors.spark_shs:SparkShs",
+    "steama": "infra.local.vendors.steama:Steama",
     "stron_v3": "infra.local.vendors.stron_v3:StronV3",
     "sunking": "infra.local.vendors.sunking:SunKing",
 }

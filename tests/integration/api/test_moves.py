@@ -470,9 +470,7 @@ def test_exports_of_another_system_move_in_and_can_be_taken_as_a_portfolio(
     api: Api, cloud: Cloud
 ) -> None:
     extra = b"record,name,price_per_kwh\ntariff,Home,100\n"
-    devices = [
-        device for device in mpm.DEVICES if device["device_info"]["manufacturer"] != "Spark SHS"
-    ]
+    devices = [device for device in mpm.DEVICES if device["device_info"]["manufacturer"] != "Kelin"]
     sold = mpm.export([mpm.TV, mpm.SHS])
     files = {
         "people.json": mpm.export(mpm.PEOPLE),

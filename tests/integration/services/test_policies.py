@@ -36,8 +36,13 @@ from tests.integration.vendor import (
     FakeChint,
     FakeDalyBms,
     FakeGomeLong,
+    FakeGomeLongV1,
+    FakeMicroStar,
     FakePaystack,
     FakeSparkMeter,
+    FakeSparkShs,
+    FakeSteama,
+    FakeStron,
     FakeStronV3,
     FakeSunKing,
     FakeVendor,
@@ -183,13 +188,18 @@ OTHER_METERS: dict[str, type[FakeVendor]] = {
     "gomelong": FakeGomeLong,
     "stron_v3": FakeStronV3,
     "chint": FakeChint,
+    "gomelong_v1": FakeGomeLongV1,
+    "microstar": FakeMicroStar,
+    "stron": FakeStron,
 }
 OTHER_SHS: dict[str, type[FakeVendor]] = {
     "angaza": FakeAngaza,
     "sunking": FakeSunKing,
+    "spark_shs": FakeSparkShs,
 }
 E_BIKES: dict[str, type[FakeVendor]] = {"daly_bms": FakeDalyBms}
-"""The manufacturers that are called, but Calin and Calin Smart, and their servers."""
+"""The manufacturers that are called, and their servers; but for those of Calin, Calin Smart
+and SteamaCo."""
 
 
 def test_the_vending_function_may_do_what_it_does(
@@ -198,18 +208,19 @@ def test_the_vending_function_may_do_what_it_does(
     """One vend of each manufacturer: one in doubt, one lost and found, the others done."""
     others = {**OTHER_METERS, **OTHER_SHS, **E_BIKES}
     smart_meter = company.meter(SMART, manufacturer="calin_smart")
-    meters = [company.meter(key, manufacturer=key) for key in OTHER_METERS]
+    meters = [company.meter(key, manufacturer=key) for key in (*OTHER_METERS, "steama")]
     systems = [company.shs(key, plan_id=key, manufacturer=key) for key in OTHER_SHS]
     bikes = [company.e_bike(key, plan_id=key, manufacturer=key) for key in E_BIKES]
     plans = tuple(plan(key, 7000, serial_number=key) for key in (*OTHER_SHS, *E_BIKES))
     company.customer(company.meter(), smart_meter, *meters, *systems, *bikes, plans=plans)
-    for serial_number in (METER, SMART, *others):
+    for serial_number in (METER, SMART, "steama", *others):
         counter.accept(serial_number, 700, f"T-{serial_number}")
     counter.settle_all()
     calin.behaviours = [unclear]
     with ExitStack() as servers:
         smart = servers.enter_context(FakeCalinSmart(clock.now))
-        for fake in (smart, *(servers.enter_context(make()) for make in others.values())):
+        steama = servers.enter_context(FakeSteama(clock.now))
+        for fake in (smart, steama, *(servers.enter_context(make()) for make in others.values())):
             fake.put_secrets(cloud)
         smart.behaviours = [smart.lost]
         queued = [message["body"] for message in cloud.take("vends")]
@@ -220,7 +231,7 @@ def test_the_vending_function_may_do_what_it_does(
             counter.let_delays_pass()
             vend_anew(counter, counter.only("vends"))
     done = [p.status for p in counter.wiring.payments.by_owner("C1", 100, None).items]
-    assert sorted(done) == [Status.COMPLETED] * (len(others) + 1) + [Status.HELD]
+    assert sorted(done) == [Status.COMPLETED] * (len(others) + 2) + [Status.HELD]
     assert made == allowed("vend")
 
 

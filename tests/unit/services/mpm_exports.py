@@ -74,7 +74,7 @@ DEVICES = [
     },
     {
         "customer": "Baraka Otieno",
-        "device_info": {"type": "solar_home_system", "manufacturer": "Spark SHS"}
+        "device_info": {"type": "solar_home_system", "manufacturer": "Kelin"}
         | {"serial_number": "SK-1"},
         "created_at": "2025-12-15 08:30:00",
     },

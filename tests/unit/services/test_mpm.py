@@ -91,7 +91,7 @@ def test_devices_have_our_keys_for_their_manufacturers_and_their_owners() -> Non
         "registered_on": "2025-11-03",
     }
     assert (shs["manufacturer"], shs["customer"], shs.get("village")) == ("angaza", "1", None)
-    assert unknown["manufacturer"] == "Spark SHS", "the check tells that it is none of ours"
+    assert unknown["manufacturer"] == "Kelin", "the check tells that it is none of ours"
     assert unknown["customer"] == "2", "by the name, which only one customer has"
 
 
