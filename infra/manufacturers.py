@@ -24,6 +24,9 @@ Written from the modules by `make manufacturers`: change them, not this page. Wh
 class means is in [the architecture](../architecture.md).
 
 """
+_END = """
+There is no module for [Kelin](kelin.md), whose interface is discontinued.
+"""
 _COLUMNS = ("key", "kind", "authentication", "brings", "sells", "actions", "class", "unverified")
 _UNITS = {VendKind.ENERGY: "kWh", VendKind.TIME: "days"}
 
@@ -31,7 +34,7 @@ _UNITS = {VendKind.ENERGY: "kWh", VendKind.TIME: "days"}
 def table() -> str:
     """The whole page."""
     rows = [_COLUMNS, ("---",) * len(_COLUMNS), *map(_cells, _manufacturers())]
-    return _BEGINNING + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return _BEGINNING + "".join(f"| {' | '.join(row)} |\n" for row in rows) + _END
 
 
 def _manufacturers() -> Iterator[tuple[str, Manufacturer]]:

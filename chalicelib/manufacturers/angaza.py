@@ -56,8 +56,8 @@ MANUFACTURERS = (
         kind=Kind.SHS,
         recovery=RecoveryClass.REPEATABLE,
         rules={
-            VendKind.TIME: VendRules(step=Fraction(1)),
-            VendKind.UNLOCK: VendRules(step=Fraction(1)),
+            kind: VendRules(step=Fraction(1))
+            for kind in (VendKind.TIME, VendKind.UNLOCK, VendKind.RESET)
         },
         local=False,
         timeout_seconds=SECONDS_MAX,

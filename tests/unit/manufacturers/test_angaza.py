@@ -103,7 +103,7 @@ def test_the_manufacturer_is_stated_as_data():
     assert not manufacturer.local
     assert not manufacturer.technical_required
     assert manufacturer.timeout_seconds == 20
-    assert set(manufacturer.rules) == {VendKind.TIME, VendKind.UNLOCK}
+    assert set(manufacturer.rules) == {VendKind.TIME, VendKind.UNLOCK, VendKind.RESET}
 
 
 def test_time_is_sold_by_the_whole_day():
