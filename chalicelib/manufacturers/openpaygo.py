@@ -1,8 +1,10 @@
 """OpenPAYGO: solar home systems and e-bikes whose tokens are computed here, from a secret key.
 
-A token adds days or unlocks for good. The same key, count and value always give the same token,
-so a settlement that is computed anew makes the very same one, and a count that is used once is
-never used again. A device may miss at most 64 counts (32 tokens that add time).
+A token adds days, sets them, locks, unlocks for good, or brings the device's count to ours. The
+same key, count and value always give the same token, so a settlement that is computed anew makes
+the very same one, and a count that is used once is never used again. A device may miss at most 64
+counts (32 tokens that add time), or 99 where the next token is for its count. A token that sets
+the time makes all older ones that were not typed in yet worthless.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from chalicelib.services.ports import (
 
 ENCODED_MAX = 995
 """The largest number a standard token carries: days times the device's value divider."""
+EXTENDED_MAX = 999_999
+"""The same of an extended token, which only some devices take."""
 
 STARTING_CODE_MAX = 999_999_999
 COUNT_MAX = 100_000
@@ -36,7 +40,13 @@ more than a hundred years."""
 _RULES = {
     VendKind.TIME: VendRules(step=Fraction(1), units_max=Fraction(ENCODED_MAX)),
     VendKind.UNLOCK: VendRules(step=Fraction(1)),
+    VendKind.LOCK: VendRules(step=Fraction(1)),
+    VendKind.RESET: VendRules(step=Fraction(1), units_max=Fraction(ENCODED_MAX)),
+    VendKind.SYNC: VendRules(step=Fraction(1)),
 }
+_WITH_DAYS = (VendKind.TIME, VendKind.RESET)
+"""The kinds whose token carries days; the others are commands, which are always standard tokens:
+the library's extended ones do something else (EnAccess/OpenPAYGO-python #24)."""
 
 MANUFACTURERS = (
     Manufacturer(
@@ -63,11 +73,16 @@ MANUFACTURERS = (
 
 _SECRET_KEY = re.compile(r"[0-9a-fA-F]{32}")
 _DIGITS = re.compile(r"[0-9]{1,9}")
-_TOKEN = re.compile(r"[0-9]{9}")
-_TOKEN_OF_RESTRICTED_DIGITS = re.compile(r"[1-4]{15}")
+_FORMS = {
+    (False, False): re.compile(r"[0-9]{9}"),
+    (False, True): re.compile(r"[1-4]{15}"),
+    (True, False): re.compile(r"[0-9]{12}"),
+    (True, True): re.compile(r"[1-4]{20}"),
+}
+"""What a token looks like: whether it is extended, and whether its digits are restricted."""
 
-_STORED_OPENLY = ("starting_code", "value_divider", "restricted_digits")
-_TECHNICAL_FIELDS = ("secret_key", "starting_code", "value_divider", "restricted_digits", "count")
+_STORED_OPENLY = ("starting_code", "value_divider", "restricted_digits", "extended_tokens")
+_TECHNICAL_FIELDS = ("secret_key", *_STORED_OPENLY, "count")
 
 
 def make(key: str, secrets: Callable[[str], Mapping[str, Any]]) -> OpenPaygo:
@@ -80,7 +95,7 @@ class OpenPaygo:
     """Issues OpenPAYGO tokens.
 
     Of a device it stores ``sealed_key`` and ``starting_code``, and only where they are not the
-    usual ones ``value_divider`` (not 1) and ``restricted_digits`` (true).
+    usual ones ``value_divider`` (not 1), ``restricted_digits`` and ``extended_tokens`` (true).
     """
 
     def __init__(self, manufacturer: Manufacturer, seals: Seals) -> None:
@@ -89,8 +104,9 @@ class OpenPaygo:
 
     def rules(self, device: Device, kind: VendKind) -> VendRules:
         """Whole days; at most as many as the device's value divider leaves room for."""
-        if kind is VendKind.TIME:
-            return VendRules(step=Fraction(1), units_max=Fraction(ENCODED_MAX // _divider(device)))
+        if kind in _WITH_DAYS:
+            days_max = _encoded_max(device) // _divider(device)
+            return VendRules(step=Fraction(1), units_max=Fraction(days_max))
         return self.manufacturer.rules[kind]
 
     def issue(self, device: Device, kind: VendKind, units: Fraction | None, count: int) -> Issued:
@@ -108,20 +124,27 @@ class OpenPaygo:
             raise VendRefused("not_offered")
         if not 0 <= count <= COUNT_MAX:
             raise VendRefused("count_out_of_range")
-        adds_time = kind is VendKind.TIME
+        extended = kind in _WITH_DAYS and _is_extended(device)
         restricted = bool(device.technical.get("restricted_digits", False))
+        types = {
+            VendKind.TIME: TokenType.ADD_TIME,
+            VendKind.UNLOCK: TokenType.DISABLE_PAYG,
+            VendKind.LOCK: TokenType.SET_TIME,
+            VendKind.RESET: TokenType.SET_TIME,
+            VendKind.SYNC: TokenType.COUNTER_SYNC,
+        }
         # The library rounds floats, and takes negative values for commands: it gets whole
         # numbers that were checked, already multiplied.
         new_count, token = generate_token(
             secret_key=self._secret_key(device),
             count=count,
-            value=_encoded(units, _divider(device)) if adds_time else None,
-            token_type=TokenType.ADD_TIME if adds_time else TokenType.DISABLE_PAYG,
+            value=_value(device, kind, units),
+            token_type=types[kind],
             starting_code=device.technical["starting_code"],
             restricted_digit_set=restricted,
+            extended_token=extended,
         )
-        form = _TOKEN_OF_RESTRICTED_DIGITS if restricted else _TOKEN
-        if new_count <= count or form.fullmatch(token) is None:
+        if new_count <= count or _FORMS[extended, restricted].fullmatch(token) is None:
             raise VendRefused("token_malformed")
         return Issued(token, new_count)
 
@@ -149,8 +172,9 @@ class OpenPaygo:
         divider = _whole(technical, "value_divider", 1, ENCODED_MAX, default=1)
         if divider != 1:
             stored["value_divider"] = divider
-        if _is_true(technical, "restricted_digits"):
-            stored["restricted_digits"] = True
+        for name in ("restricted_digits", "extended_tokens"):
+            if _is_true(technical, name):
+                stored[name] = True
         count = _whole(technical, "count", 0, COUNT_MAX, default=1)
         return {"sealed_key": self._seals.seal(key.lower(), serial_number), **stored}, count
 
@@ -181,10 +205,23 @@ def _divider(device: Device) -> int:
     return int(device.technical.get("value_divider", 1))
 
 
-def _encoded(units: Fraction | None, divider: int) -> int:
-    """The whole number that the token carries."""
-    encoded = (units or 0) * divider
-    if encoded != int(encoded) or not 1 <= encoded <= ENCODED_MAX:
+def _is_extended(device: Device) -> bool:
+    return bool(device.technical.get("extended_tokens", False))
+
+
+def _encoded_max(device: Device) -> int:
+    return EXTENDED_MAX if _is_extended(device) else ENCODED_MAX
+
+
+def _value(device: Device, kind: VendKind, units: Fraction | None) -> int | None:
+    """The whole number that the token carries; ``None`` for a command without one."""
+    if kind is VendKind.LOCK:
+        return 0
+    if kind not in _WITH_DAYS:
+        return None
+    encoded = (units or 0) * _divider(device)
+    least = 1 if kind is VendKind.TIME else 0
+    if encoded != int(encoded) or not least <= encoded <= _encoded_max(device):
         raise VendRefused("units_out_of_range")
     return int(encoded)
 

@@ -111,6 +111,7 @@ export const keyFields = (path = "") => [
   text(path + "value_divider", "Value divider", { of: "whole", required: false, hint: "1, unless the maker says otherwise." }),
   text(path + "count", "Last count that was issued", { of: "whole", required: false, hint: "1 for a new device." }),
   check(path + "restricted_digits", "Its keypad has the digits 1 to 4 only"),
+  check(path + "extended_tokens", "It takes extended tokens"),
 ]
 
 export const technicalView = (serial) => ({

@@ -116,7 +116,7 @@ def test_a_unit_of_angaza_is_told_until_when_it_runs(cloud: Cloud, company: Comp
     assert (
         timedelta(0)
         <= until - datetime.fromisoformat(payment["moment"]) - timedelta(days=8)
-        < timedelta(seconds=1)
+        < timedelta(seconds=2)
     )
     message = cloud.wait_for_message(payment["payment_id"], 1)
     assert payment["tokens"][0]["value"] in message["body"].replace(" ", "")

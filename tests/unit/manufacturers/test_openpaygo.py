@@ -21,6 +21,7 @@ from chalicelib.domain.allocation import VendKind
 from chalicelib.domain.errors import FieldError
 from chalicelib.manufacturers import openpaygo
 from chalicelib.services.ports import Device, RecoveryClass, SecretMissing, VendRefused
+from infra.local import devices
 
 SECRET_KEY = "bc41ec9530f6dac86b1a29ab82edc5fb"
 STARTING_CODE = 516959010
@@ -40,6 +41,8 @@ def registered(serial_number: str = "SHS1", **technical: Any) -> Device:
 PLAIN = registered()
 IN_HOURS = registered(value_divider=24)
 RESTRICTED = registered(restricted_digits=True)
+EXTENDED = registered(extended_tokens=True)
+EXTENDED_RESTRICTED = registered(extended_tokens=True, restricted_digits=True)
 
 
 def time_token(device: Device, days: int, count: int) -> tuple[int, str]:
@@ -87,7 +90,13 @@ def test_the_manufacturers_are_stated_as_data():
         assert manufacturer.local
         assert manufacturer.technical_required
         assert manufacturer.recovery is RecoveryClass.REPEATABLE
-        assert set(manufacturer.rules) == {VendKind.TIME, VendKind.UNLOCK}
+        assert set(manufacturer.rules) == {
+            VendKind.TIME,
+            VendKind.UNLOCK,
+            VendKind.LOCK,
+            VendKind.RESET,
+            VendKind.SYNC,
+        }
         assert openpaygo.make(manufacturer.key, SECRETS.__getitem__).manufacturer is manufacturer
 
 
@@ -120,6 +129,18 @@ def test_listing_manufacturers_loads_neither_the_library_nor_the_ciphers():
         (RESTRICTED, VendKind.TIME, 1, 1, (2, "314114432231134")),
         (PLAIN, VendKind.UNLOCK, None, 1, (3, "190942008")),
         (PLAIN, VendKind.UNLOCK, None, 2, (3, "190942008")),
+        (EXTENDED, VendKind.TIME, 30, 1, (2, "948847959040")),
+        (EXTENDED, VendKind.TIME, 1, 1, (2, "247264959011")),
+        (EXTENDED_RESTRICTED, VendKind.TIME, 30, 1, (2, "42414334344342411111")),
+        (EXTENDED_RESTRICTED, VendKind.TIME, 1, 1, (2, "14323213131442331314")),
+        (PLAIN, VendKind.RESET, 30, 1, (3, "852394040")),
+        (PLAIN, VendKind.RESET, 30, 2, (3, "852394040")),
+        (PLAIN, VendKind.RESET, 0, 2, (3, "772522010")),
+        (PLAIN, VendKind.LOCK, None, 2, (3, "772522010")),
+        (PLAIN, VendKind.SYNC, None, 1, (3, "160440009")),
+        (EXTENDED, VendKind.UNLOCK, None, 1, (3, "190942008")),
+        (EXTENDED, VendKind.LOCK, None, 1, (3, "772522010")),
+        (EXTENDED, VendKind.SYNC, None, 1, (3, "160440009")),
     ],
 )
 def test_known_tokens_come_out(
@@ -160,6 +181,99 @@ def test_a_device_takes_every_token_once_in_the_order_of_payment(
         assert simulated.days - before == (days or 0)
         count = issued.count
     assert simulated.unlocked == (None in bought)
+
+
+FORMS = [
+    {},
+    {"restricted_digits": True},
+    {"extended_tokens": True},
+    {"extended_tokens": True, "restricted_digits": True},
+]
+acts = st.lists(
+    st.tuples(
+        st.sampled_from([VendKind.TIME, VendKind.RESET, VendKind.LOCK, VendKind.SYNC]),
+        st.integers(1, 995),
+    ),
+    max_size=12,
+)
+
+
+@given(acts, st.sampled_from(FORMS))
+def test_whatever_is_done_to_a_device_its_days_are_those_that_were_meant(
+    done: list[tuple[VendKind, int]], form: dict[str, bool]
+):
+    """Typed in as they were made, each token counts once, and what it sets replaces the rest."""
+    device = registered(**form)
+    held = devices.SimulatedDevice("SHS1", SECRET_KEY, STARTING_CODE, **form)  # type: ignore[arg-type]
+    days, count = 0, 1
+    for kind, number in done:
+        with_days = kind in (VendKind.TIME, VendKind.RESET)
+        issued = ISSUER.issue(device, kind, Fraction(number) if with_days else None, count)
+        assert held.type_in(issued.value) is not devices.Outcome.WRONG
+        days = {VendKind.TIME: days + number, VendKind.RESET: number, VendKind.LOCK: 0}.get(
+            kind, days
+        )
+        assert held.days == days
+        if kind is VendKind.TIME:
+            assert held.type_in(issued.value) is devices.Outcome.USED_BEFORE
+        count = issued.count
+    issued = ISSUER.issue(device, VendKind.UNLOCK, None, count)
+    assert held.type_in(issued.value) is devices.Outcome.UNLOCKED
+
+
+def test_an_extended_token_carries_more_days_than_a_standard_one():
+    for device, most in (
+        (EXTENDED, 999_999),
+        (registered(extended_tokens=True, value_divider=24), 41_666),
+    ):
+        for kind in (VendKind.TIME, VendKind.RESET):
+            assert ISSUER.rules(device, kind).units_max == most
+            ISSUER.issue(device, kind, Fraction(most), 1)
+            with pytest.raises(VendRefused):
+                ISSUER.issue(device, kind, Fraction(most + 1), 1)
+    held = devices.SimulatedDevice("SHS1", SECRET_KEY, STARTING_CODE, extended_tokens=True)
+    held.type_in(time_token(EXTENDED, 5000, 1)[1])
+    assert held.days == 5000
+
+
+def test_after_the_time_was_set_older_tokens_are_worthless():
+    count, older = time_token(PLAIN, 30, 1)
+    reset = ISSUER.issue(PLAIN, VendKind.RESET, Fraction(3), count)
+    held = devices.SimulatedDevice("SHS1", SECRET_KEY, STARTING_CODE)
+    assert held.type_in(reset.value) is devices.Outcome.DAYS_SET
+    assert held.type_in(older) is devices.Outcome.USED_BEFORE
+    assert held.days == 3
+    assert held.type_in(time_token(PLAIN, 7, reset.count)[1]) is devices.Outcome.DAYS_ADDED
+    assert held.days == 10
+
+
+def test_a_device_that_has_missed_too_many_tokens_is_brought_to_our_count():
+    count = 90
+    assert (
+        devices.SimulatedDevice("SHS1", SECRET_KEY, STARTING_CODE).type_in(
+            time_token(PLAIN, 7, count)[1]
+        )
+        is devices.Outcome.WRONG
+    )
+    held = devices.SimulatedDevice("SHS1", SECRET_KEY, STARTING_CODE)
+    sync = ISSUER.issue(PLAIN, VendKind.SYNC, None, count)
+    assert held.type_in(sync.value) is devices.Outcome.COUNT_SET
+    assert held.type_in(time_token(PLAIN, 7, sync.count)[1]) is devices.Outcome.DAYS_ADDED
+    assert held.days == 7
+
+
+def test_a_wrong_extended_token_is_only_wrong():
+    held = devices.SimulatedDevice("SHS1", SECRET_KEY, STARTING_CODE, extended_tokens=True)
+    assert held.type_in("123456789012") is devices.Outcome.WRONG
+
+
+@pytest.mark.parametrize("units", [None, Fraction(-1), Fraction(1, 2), Fraction(996)])
+def test_days_that_no_token_can_set_make_none(units: Fraction | None):
+    if units is None:  # nothing is left: it is set to nothing
+        assert ISSUER.issue(PLAIN, VendKind.RESET, None, 2).value == "772522010"
+        return
+    with pytest.raises(VendRefused):
+        ISSUER.issue(PLAIN, VendKind.RESET, units, 2)
 
 
 def test_a_device_takes_the_tokens_of_one_payment_in_any_order():
