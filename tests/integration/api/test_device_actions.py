@@ -391,3 +391,34 @@ def test_who_never_wins_with_an_action_is_told_to_come_back(
     monkeypatch.setattr(api.wiring.accounts, "change", overtaken)
     monkeypatch.setattr("time.sleep", lambda _: None)
     assert act(api, serial_number, "lock").code == "version_conflict"
+
+
+def test_a_system_with_tokens_is_locked_reset_and_synchronised_by_tokens(
+    api: Api, cloud: Cloud, home: Place
+) -> None:
+    give(api, "SHS1", "7")
+    cloud.take("messages")
+    counts = []
+    for action, unit in (("lock", None), ("reset", "days"), ("sync", None)):
+        done = act(api, "SHS1", action)
+        assert (done.status, done.json["status"]) == (202, "completed"), done.text
+        [token] = done.json["tokens"]
+        assert (token["kind"], token["unit"]) == (action, unit)
+        account = api.wiring.accounts.get("C1")
+        record = account.device("SHS1") if account else None
+        assert record is not None and record.counter is not None
+        counts.append(record.counter)
+        api.wiring.notify.send(done.json["payment_id"], 1, "C1")
+        sent = api.wiring.messages.of_payment(done.json["payment_id"])
+        assert bool(sent) == (action != "lock")
+    assert counts == sorted(set(counts)), "a count is used once"
+    assert act(api, "SHS1", "reset").json["tokens"][0]["units"] == "7"
+    assert act(api, "SHS1", "clear_credit").fields == ["action"]
+    assert api.wiring.reconcile.check_customer("C1").differences == ()
+
+
+def test_a_lock_is_not_what_is_sent_again(api: Api, cloud: Cloud, home: Place) -> None:
+    given = give(api, "SHS1", "7").json
+    act(api, "SHS1", "lock")
+    cloud.take("messages")
+    assert send_again(api, "SHS1").json["payment_id"] == given["payment_id"]
