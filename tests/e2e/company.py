@@ -136,6 +136,9 @@ class Company:
         if manufacturer == "sparkmeter":  # which knows its own customers only
             known_as = str(uuid4())
             device["technical"] = {"customer_id": known_as}
+        if manufacturer == "steama":
+            known_as = str(1 + secrets.randbelow(10**9))
+            device["technical"] = {"customer_id": int(known_as)}
         customer = {"customer_id": customer_id} if customer_id else self.person()
         more = {"registered_on": registered_on} if registered_on else {}
         body = created(self.register(customer, device, **more))

@@ -60,6 +60,26 @@ def bring_check_forward(cloud: Cloud, payment_id: str, moment: datetime) -> None
     rewrite_moment(cloud, payment_id, "check_at", moment)
 
 
+def end_paid_time(cloud: Cloud, customer_id: str, serial_number: str, moment: datetime) -> None:
+    """Have the paid time of a customer's only device end at that moment, and be looked at then."""
+    dynamodb = _dynamodb(cloud)
+    at = {":at": {"S": stored(moment)}}
+    dynamodb.update_item(
+        TableName=cloud.stack["tables"]["accounts"],
+        Key={"customer_id": {"S": customer_id}},
+        UpdateExpression="SET devices[0].paid_until = :at",
+        ConditionExpression="attribute_exists(devices[0].paid_until)",
+        ExpressionAttributeValues=at,
+    )
+    dynamodb.update_item(
+        TableName=cloud.stack["tables"]["devices"],
+        Key={"serial_number": {"S": serial_number}},
+        UpdateExpression="SET switch_off_at = :at ADD revision :one",
+        ConditionExpression="attribute_exists(switch_off_at)",
+        ExpressionAttributeValues={**at, ":one": {"N": "1"}},
+    )
+
+
 def vends_of(cloud: Cloud, payment_id: str) -> list[dict[str, Any]]:
     """The payment's vends as they are stored, numbers and all."""
     item = _dynamodb(cloud).get_item(

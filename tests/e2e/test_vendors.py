@@ -1,8 +1,9 @@
 """Vendors that can be searched, or asked the same thing again: what goes wrong heals by itself.
 
-SparkMeter tops meters up from afar, Calin's smart meters take tokens, and Angaza is told until
-when a unit runs. (Those that can be asked nothing afterwards: ``test_held_payments.py``; for Sun
-King, whose tokens add days, the end of this file.)
+SparkMeter and SteamaCo top meters up from afar, Calin's smart meters and Spark Energy's kits take
+tokens, and Angaza is told until when a unit runs. (Those that can be asked nothing afterwards:
+``test_held_payments.py``; for Sun King, whose tokens add days, the end of this file; what else is
+special: ``test_more_vendors.py``.)
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from tests.e2e.company import Company, Household, lines_of, serial, tokens_of, u
 from tests.e2e.lambdas import sweep_now
 from tests.e2e.tables import rewrite_moment, vends_of
 
-SEARCHABLE = ("sparkmeter", "calin_smart")
-VENDORS = (*SEARCHABLE, "angaza")
+SEARCHABLE = ("sparkmeter", "calin_smart", "steama", "spark_shs")
+VENDORS = ("sparkmeter", "calin_smart", "steama", "angaza")
 REFUSED = {
+    "steama": "refused_by_vendor",
     "sparkmeter": "refused_by_vendor",
     "calin_smart": "meter_not_found",
     "angaza": "refused_by_vendor",
@@ -28,7 +30,9 @@ REFUSED = {
 
 def customer_of(company: Company, vendor: str) -> Household:
     """A household with a device of that vendor: a meter at 100 per kWh, or an SHS at 700 a week."""
-    return company.remote_shs() if vendor == "angaza" else company.meter(manufacturer=vendor)
+    if vendor in ("angaza", "spark_shs"):
+        return company.remote_shs(manufacturer=vendor)
+    return company.meter(manufacturer=vendor)
 
 
 def start(cloud: Cloud, household: Household, amount: str = "700.00") -> str:
@@ -95,7 +99,9 @@ def test_sparkmeter_is_told_the_money_and_there_is_no_token_to_type(
     assert whats(payment) == []
 
 
-@pytest.mark.parametrize("vendor", ["calin_smart", "gomelong", "stron_v3"])
+@pytest.mark.parametrize(
+    "vendor", ["calin_smart", "gomelong", "gomelong_v1", "stron", "stron_v3", "microstar"]
+)
 def test_a_meter_gets_a_token_of_twenty_digits(cloud: Cloud, company: Company, vendor: str) -> None:
     household = company.meter(manufacturer=vendor)
     payment = company.pay_for("550", household)
@@ -170,7 +176,7 @@ def test_a_vend_whose_answer_was_lost_is_found_and_not_made_twice(
     payment = cloud.wait_for_payment(payment_id)
     assert (payment["status"], vends(payment)) == ("completed", [("done", 1)])
     assert whats(payment) == ["vend_uncertain"]
-    assert tokens_of(payment) == "energy 7 kWh"
+    assert tokens_of(payment) == ("time 7 days" if vendor == "spark_shs" else "energy 7 kWh")
     assert times_issued(cloud, vendor, household) == 1
     issued = cloud.fakes.issued(vendor, household.known_as)
     assert [token["value"] for token in payment["tokens"]] == (issued or [None])
@@ -214,7 +220,7 @@ def test_a_vend_that_a_search_proves_absent_is_replaced_by_a_new_one(
     wait_for_vend(cloud, payment_id, "uncertain")
     assert times_issued(cloud, vendor, household) == 0
     assert cloud.payment(payment_id)["status"] == "vending"  # so soon it may not show yet
-    rewrite_moment(cloud, payment_id, "vends[0].called_at", now() - timedelta(minutes=2))
+    rewrite_moment(cloud, payment_id, "vends[0].called_at", now() - timedelta(minutes=3))
     payment = cloud.wait_for_payment(payment_id)
     assert (payment["status"], vends(payment)) == ("completed", [("void", 1), ("done", 1)])
     assert "vend_absent" in whats(payment)
