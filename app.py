@@ -58,3 +58,9 @@ def sweep(event: CloudWatchEvent) -> None:
 def reconcile(event: CloudWatchEvent) -> None:
     """Go on with the proof of the books, or start it where a day has passed."""
     workers.reconcile(event, wiring)
+
+
+@app.lambda_function(name="check_manufacturer")
+def check_manufacturer(event: dict[str, Any], context: Any) -> dict[str, str]:
+    """Ask a manufacturer something harmless: invoked by hand, from the console."""
+    return workers.check_manufacturer(event, wiring)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chalicelib.services.appliances import KeepAppliances
     from chalicelib.services.ask_provider import AskProvider
     from chalicelib.services.breaker import Breaker
+    from chalicelib.services.check_manufacturers import CheckManufacturers
     from chalicelib.services.collect import Collect
     from chalicelib.services.company import KeepCompany
     from chalicelib.services.credit import RefundCredit
@@ -575,6 +576,13 @@ class Wiring:
             clock=self.clock,
             journal=self.journal,
         )
+
+    @cached_property
+    def check_manufacturers(self) -> CheckManufacturers:
+        """Asks manufacturers something harmless."""
+        from chalicelib.services.check_manufacturers import CheckManufacturers
+
+        return CheckManufacturers(manufacturers=self.manufacturers, journal=self.journal)
 
     @cached_property
     def reconcile(self) -> Reconcile:

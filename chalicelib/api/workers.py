@@ -121,6 +121,13 @@ def reconcile(event: CloudWatchEvent, wiring: Wiring) -> None:
     )
 
 
+def check_manufacturer(event: Any, wiring: Wiring) -> dict[str, str]:
+    """Ask the manufacturer that ``{"manufacturer": "<key>"}`` names something harmless."""
+    key = event.get("manufacturer") if isinstance(event, dict) else None
+    checked = wiring.check_manufacturers.check(str(key))
+    return {"manufacturer": str(key), "code": checked.code, "detail": checked.detail}
+
+
 def _each(event: SQSEvent, wiring: Wiring, handle: Handle) -> dict[str, Any]:
     failed: list[dict[str, str]] = []
     failed_groups: set[str] = set()

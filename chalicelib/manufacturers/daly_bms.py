@@ -52,6 +52,7 @@ MANUFACTURERS = (
             for kind in (VendKind.TIME, VendKind.UNLOCK, VendKind.LOCK, VendKind.RESET)
         },
         local=False,
+        checkable=True,
         # At the worst a kept session is refused, then comes a new one, the switch, and the look.
         timeout_seconds=SECONDS_MAX + LOG_IN_SECONDS_MAX + 2 * SECONDS_MAX,
         absolute=True,
@@ -136,6 +137,14 @@ class DalyBms:
             return _state(configuration, headers, serial_number) is on
 
         return self._sessions.call(repr(configuration), lambda: _log_in(configuration), switch)
+
+    def check(self) -> None:
+        """Log in anew, and do nothing with it.
+
+        Raises:
+            VendRefused, VendorUnreachable, SecretMissing: as ``vend``.
+        """
+        _log_in(self._configuration())
 
     def look_up(self, order: VendOrder) -> Sold:
         """Always uncertain: switching again tells more than any search.

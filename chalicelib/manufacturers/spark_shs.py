@@ -54,6 +54,7 @@ MANUFACTURERS = (
             VendKind.UNLOCK: VendRules(step=Fraction(1)),
         },
         local=False,
+        checkable=True,
         # A kept session is refused, a new one asked for, then the count, then the token.
         timeout_seconds=QUESTION_SECONDS_MAX
         + LOG_IN_SECONDS_MAX
@@ -151,6 +152,14 @@ class SparkShs:
         return self._sessions.call(
             repr(configuration), lambda: _log_in(configuration), read_and_ask
         )
+
+    def check(self) -> None:
+        """Log in anew, and do nothing with it.
+
+        Raises:
+            VendRefused, VendorUnreachable, SecretMissing: as ``vend``.
+        """
+        _log_in(self._configuration())
 
     def look_up(self, order: VendOrder) -> Sold:
         """Read the kit again: its last token is this vend's where there is exactly one more.

@@ -17,7 +17,7 @@ import string
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 from urllib.parse import quote
@@ -62,6 +62,7 @@ MANUFACTURERS = (
         recovery=RecoveryClass.SEARCHABLE,
         rules={VendKind.ENERGY: VendRules(step=Fraction(1, 1000), money_step_minor=1)},
         local=False,
+        checkable=True,
         timeout_seconds=SECONDS_MAX,
         technical_required=True,
         absent_after_seconds=60,
@@ -176,6 +177,17 @@ class SparkMeter:
             json.dumps(asked).encode(),
         )
         return _sold(answer, site.token)
+
+    def check(self) -> None:
+        """Ask Koios for the transactions of the last minutes. Sites are not asked.
+
+        Raises:
+            VendorUnreachable, VendUncertain, SecretMissing: it does not tell them.
+        """
+        since = datetime.now(UTC) - CLOCKS_APART
+        filters = {"entity_types": ["transactions"], "date_range": {"from": since.isoformat()}}
+        koios = _koios(self._secrets(SECRET))
+        _page(koios, {"filters": filters, "cursor": None}, SECONDS_MAX)
 
     def look_up(self, order: VendOrder) -> Sold:
         """Find out what became of a top-up.

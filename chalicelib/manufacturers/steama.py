@@ -59,6 +59,7 @@ MANUFACTURERS = (
         recovery=RecoveryClass.SEARCHABLE,
         rules={VendKind.ENERGY: VendRules(step=Fraction(1, 1000), money_step_minor=1)},
         local=False,
+        checkable=True,
         # At the worst a kept session is refused, then a new one is asked for, then the top-up.
         timeout_seconds=SECONDS_MAX + LOG_IN_SECONDS_MAX + SECONDS_MAX,
         technical_required=True,
@@ -162,6 +163,14 @@ class Steama:
             return _sold(answer, customer_id, amount, session)
 
         return self._sessions.call(repr(configuration), lambda: _log_in(configuration), top_up)
+
+    def check(self) -> None:
+        """Log in anew, and do nothing with it.
+
+        Raises:
+            VendRefused, VendorUnreachable, SecretMissing: as ``vend``.
+        """
+        _log_in(self._configuration())
 
     def look_up(self, order: VendOrder) -> Sold:
         """Search the vendor's transactions since the call for the one that this vend made.

@@ -48,6 +48,7 @@ MANUFACTURERS = (
         recovery=RecoveryClass.OPAQUE,
         rules={VendKind.ENERGY: VendRules(step=sts.STEP)},
         local=False,
+        checkable=True,
         # At the worst a kept session is refused, then a new one is asked for, then the token.
         timeout_seconds=SECONDS_MAX + LOG_IN_SECONDS_MAX + SECONDS_MAX,
         authentication="company, user and password in a log-in, kept",
@@ -124,6 +125,14 @@ class Stron(KeypadMeter):
         return self._sessions.call(
             repr(configuration), lambda: _log_in(configuration), ask_for_token
         )
+
+    def check(self) -> None:
+        """Log in anew, and do nothing with it.
+
+        Raises:
+            VendRefused, VendorUnreachable, SecretMissing: as ``vend``.
+        """
+        _log_in(self._configuration())
 
     def _configuration(self) -> _Configuration:
         """Where the vendor is, and who we are there."""

@@ -61,6 +61,7 @@ MANUFACTURERS = (
             VendKind.UNLOCK: VendRules(step=Fraction(1)),
         },
         local=False,
+        checkable=True,
         tells_serials=True,
         # At the worst a kept session is refused, then a new one is asked for, then the token.
         timeout_seconds=SECONDS_MAX + LOG_IN_SECONDS_MAX + SECONDS_MAX,
@@ -157,6 +158,14 @@ class SunKing:
         return self._sessions.call(
             repr(configuration), lambda: _log_in(configuration), ask_for_unit
         )
+
+    def check(self) -> None:
+        """Log in anew, and do nothing with it.
+
+        Raises:
+            VendRefused, VendorUnreachable, SecretMissing: as ``vend``.
+        """
+        _log_in(self._configuration())
 
     def look_up(self, order: VendOrder) -> Sold:
         """Always uncertain: the vendor offers nothing to search.

@@ -53,6 +53,7 @@ class Deployed:
             "send_messages": "SendMessages",
             "move": "Move",
             "sweep": "Sweep",
+            "check_manufacturer": "CheckManufacturer",
             "reconcile": "Reconcile",
         }
         return {name: self.ids[logical] for name, logical in logical_ids.items()}

@@ -3,6 +3,7 @@ counted; and what operators have done to devices."""
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -225,3 +226,21 @@ def test_a_system_that_broke_is_replaced_and_the_plan_goes_on(
     assert spare.days == 14
     account = cloud.account(household.customer_id)
     assert [plan["serial_number"] for plan in account["plans"]] == [spare.serial_number]
+
+
+# --- credentials ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "vendor", ["sunking", "spark_shs", "steama", "daly_bms", "stron", "sparkmeter"]
+)
+def test_a_manufacturer_is_checked_without_a_sale(cloud: Cloud, vendor: str) -> None:
+    answer = cloud.aws("lambda").invoke(
+        FunctionName=cloud.stack["functions"]["check_manufacturer"],
+        Payload=json.dumps({"manufacturer": vendor}).encode(),
+    )
+    assert json.loads(answer["Payload"].read()) == {
+        "manufacturer": vendor,
+        "code": "ok",
+        "detail": "",
+    }

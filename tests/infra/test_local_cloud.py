@@ -78,7 +78,17 @@ def test_stack_json_holds_what_tools_rely_on(stack: Stack, state: Path) -> None:
         *("provider-calls", "provider-calls-dead", "moves", "moves-dead"),
     }
     assert set(stack["functions"]) == {
-        *("api", "settle", "vend", "call_provider", "send_messages", "move", "sweep", "reconcile"),
+        *(
+            "api",
+            "settle",
+            "vend",
+            "call_provider",
+            "send_messages",
+            "move",
+            "sweep",
+            "reconcile",
+            "check_manufacturer",
+        ),
     }
 
 

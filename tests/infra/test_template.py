@@ -25,7 +25,8 @@ WORKERS = {
     "Move": "MovesQueue",
 }
 SCHEDULES = {"Sweep": "rate(1 minute)", "Reconcile": "rate(5 minutes)"}
-FUNCTIONS = {"APIHandler", *SCHEDULES, *WORKERS}
+BY_HAND = {"CheckManufacturer"}
+FUNCTIONS = {"APIHandler", *SCHEDULES, *WORKERS, *BY_HAND}
 DEAD_QUEUES = {
     "PaymentsQueue": "PaymentsDeadQueue",
     "VendsQueue": "VendsDeadQueue",
@@ -41,6 +42,7 @@ COUNTED_ALARMS = {
     "RefundNewsUnplaced",
     "BooksDifferences",
     "SweepFailures",
+    "SwitchesOverdue",
 }
 """The metrics of which one is enough for a person to look."""
 

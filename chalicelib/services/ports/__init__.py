@@ -16,6 +16,7 @@ from chalicelib.services.ports.errors import (
     VersionConflict,
 )
 from chalicelib.services.ports.manufacturers import (
+    Checkable,
     Directory,
     Issued,
     Issuer,
@@ -32,6 +33,7 @@ from chalicelib.services.ports.manufacturers import (
     VendorUnreachable,
     VendRefused,
     VendUncertain,
+    can_be_checked,
     is_switched,
     issues_tokens,
     tells_serials,
@@ -123,6 +125,7 @@ __all__ = [
     "Appliances",
     "BusyDevices",
     "Catalogue",
+    "Checkable",
     "Circuits",
     "Clock",
     "ConditionFailed",
@@ -211,6 +214,7 @@ __all__ = [
     "VersionConflict",
     "WrongTries",
     "WrongTriesStore",
+    "can_be_checked",
     "is_switched",
     "issues_tokens",
     "tells_serials",

@@ -39,7 +39,8 @@ class Manufacturer:
     the last word must be the latest date. ``one_at_a_time``: its purchases are told apart by
     device, amount and time alone, so a device has one vend in flight at most. ``switched``: its
     devices run until they are told to stop, so they are looked at when their paid time ends.
-    ``tells_serials``: it can be asked whether a serial number is known to it.
+    ``tells_serials``: it can be asked whether a serial number is known to it. ``checkable``: it
+    can be asked something that sells nothing.
     ``absent_after_seconds``: so long after a call, a vend that a search does not find was surely
     not made (searchable manufacturers). ``demo``: its devices are not real.
 
@@ -61,6 +62,7 @@ class Manufacturer:
     absent_after_seconds: int = 0
     switched: bool = False
     tells_serials: bool = False
+    checkable: bool = False
     demo: bool = False
     authentication: str = "none: computed here"
     remote: bool = False
@@ -266,6 +268,22 @@ class Directory(Vendor, Protocol):
         Raises:
             VendRefused, VendorUnreachable, VendUncertain, SecretMissing: it cannot be told now.
         """
+
+
+class Checkable(Vendor, Protocol):
+    """A vendor that can be asked something that sells nothing (``checkable``)."""
+
+    def check(self) -> None:
+        """Ask it, with our credentials. One that was kept from before does not count.
+
+        Raises:
+            VendRefused, VendorUnreachable, VendUncertain, SecretMissing: what is wrong.
+        """
+
+
+def can_be_checked(module: Issuer | Vendor) -> TypeIs[Checkable]:
+    """Whether the module's manufacturer can be asked something that sells nothing."""
+    return module.manufacturer.checkable
 
 
 def tells_serials(module: Issuer | Vendor) -> TypeIs[Directory]:

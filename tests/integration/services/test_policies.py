@@ -235,6 +235,14 @@ def test_the_vending_function_may_do_what_it_does(
     assert made == allowed("vend")
 
 
+def test_the_checking_function_may_do_what_it_does(cloud: Cloud, clock: FixedClock) -> None:
+    with recorded() as made:
+        for stated in Wiring(clock).manufacturers.all():
+            answer = workers.check_manufacturer({"manufacturer": stated.key}, Wiring(clock))
+            assert (answer["code"] == "secret_missing") == stated.checkable
+    assert made == allowed("check_manufacturer")
+
+
 def vend_anew(counter: Counter, body: dict[str, Any]) -> None:
     """Hand a message to a process that knows nothing yet."""
     counter.vend(body, by=type(counter.wiring)(counter.wiring.clock))
