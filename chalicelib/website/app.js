@@ -3,7 +3,7 @@
 import { email, get, loggedIn, logOut, may, onEnd } from "./api.js"
 import { appliancesView, applianceView, tariffsView, tariffView } from "./catalogue.js"
 import { changeView, creditView, customerView, findView, sellView } from "./customers.js"
-import { actView, deviceView, sellDeviceView, technicalView } from "./devices.js"
+import { actView, deviceView, replaceView, sellDeviceView, technicalView } from "./devices.js"
 import { logInView } from "./log-in.js"
 import { exportView, importView, movingView, sendView } from "./moving.js"
 import { goTo, link, make, note, remember, tellNews } from "./page.js"
@@ -25,6 +25,7 @@ const VIEWS = [
   ["devices/*/sell", sellDeviceView, "office"],
   ["devices/*/technical", technicalView, "office"],
   ["devices/*/do", actView, "office", "operations"],
+  ["devices/*/replace", replaceView, "office", "operations"],
   ["register", registerView, "office", "field"],
   ["held", heldView],
   ["payments/*", paymentView],

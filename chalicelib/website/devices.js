@@ -35,6 +35,7 @@ export async function deviceView(serial) {
         may("office") && onPlan && device.customer_id && !open && action(to`devices/${serial}/sell`, "Sell it"),
         may("office") && hasKey(device.manufacturer) && action(to`devices/${serial}/technical`, "Enter its key"),
         device.customer_id && action(to`devices/${serial}/do`, "Send, give, unlock"),
+        device.customer_id && action(to`devices/${serial}/replace`, "Replace it"),
       ),
       onPlan && section("Plan", plan ? [plansTable([plan]), open || note(stateOf(plan.state)), schedule(plan)] : note("It has no plan.")),
       section(
@@ -81,6 +82,23 @@ const SEND = ["send-again", "Send its last token again", "The SMS as it was, to 
 const GIVE = ["free-credit", "Give energy or days for nothing", "kWh for a meter, whole days for the others."]
 const UNLOCK = ["unlock", "Unlock it for good", "As if it were paid off; its plan must have ended."]
 
+/** What only some manufacturers have; for the others the API says no. */
+const ACTIONS = [
+  ["lock", "Lock it", "It stops now. What is paid stays paid."],
+  ["reset", "Set it to what is paid", "After a lock, or when it runs for too long or too short."],
+  ["clear_credit", "Clear its credit", "A meter. The token is not sent to the customer."],
+  ["clear_tamper", "Clear its tamper alarm", "A meter."],
+  ["sync", "Bring its token counter to ours", "When it takes no tokens any more."],
+]
+const isAction = (what) => ACTIONS.some(([name]) => name === what)
+
+/** Do that about a device. */
+function doTo(serial, what, body, key) {
+  const path = at`devices/${serial}`
+  if (isAction(what)) return post(path + "/actions", { ...body, action: what }, key)
+  return post(path + "/" + what, body, key)
+}
+
 export const actView = (serial) => ({
   title: `Do something about ${serial}`,
   content: [
@@ -89,15 +107,40 @@ export const actView = (serial) => ({
         label: "What is to be done",
         button: "Do it",
         shown: { units: (typed) => typed["-what"] === "free-credit" },
-        send: (body, key, typed) => post(at`devices/${serial}` + "/" + typed["-what"], body, key),
+        send: (body, key, typed) => doTo(serial, typed["-what"], body, key),
         done: ({ payment_id }) => goTo(to`payments/${payment_id}`, "Done. This carries the token."),
       },
-      radios("-what", "Choose one", may("operations") ? [SEND, GIVE, UNLOCK] : [SEND], "send-again"),
+      radios("-what", "Choose one", may("operations") ? [SEND, GIVE, UNLOCK, ...ACTIONS] : [SEND], "send-again"),
       amount("units", "kWh or days"),
       reason(),
     ),
   ],
 })
+
+export async function replaceView(serial) {
+  const { kind, manufacturer } = await get(at`devices/${serial}`)
+  return {
+    title: `Replace ${serial}`,
+    content: [
+      note("Its customer goes on with the other one: plan, tariff, and what is left in this one."),
+      form(
+        {
+          label: "Replacement",
+          button: "Replace",
+          send: (body, key) => post(at`devices/${serial}/replacement`, body, key),
+          done: ({ device, payment }) =>
+            payment
+              ? goTo(to`payments/${payment.payment_id}`, "Replaced. This carries what was left.")
+              : goTo(to`devices/${device.serial_number}`, "Replaced."),
+        },
+        text("serial_number", "Serial number of the new one"),
+        kind === "meter" && amount("units", "kWh that were left", { required: false, hint: "As its display says." }),
+        hasKey(manufacturer) && group("Its key", keyFields("technical.")),
+        reason(),
+      ),
+    ],
+  }
+}
 
 // --- keys ----------------------------------------------------------------------------------------
 

@@ -582,6 +582,38 @@ def test_operations_give_days_and_send_the_token_again(
     office.sees("sent again")
 
 
+def test_operations_lock_a_device_and_replace_it(
+    opened: Opened, company: Company, cloud: Cloud
+) -> None:
+    household = company.shs()
+    company.pay_for("700", household)
+    office = opened("operations")
+    office.go(f"devices/{household.serial_number}/do")
+    office.page.get_by_label("Lock it").check()
+    office.fill("Reason", "it was stolen")
+    office.press("Do it")
+    office.at("Payment of KES 0.00")
+    office.hears("This carries the token.")
+
+    spare = SimulatedDevice(serial("SHS"))
+    office.go(f"devices/{household.serial_number}")
+    office.open("Replace it")
+    office.fill("Serial number of the new one", spare.serial_number)
+    office.fill("Secret key", spare.secret_key)
+    office.fill("Starting code", str(spare.starting_code))
+    office.fill("Reason", "it was found broken")
+    office.press("Replace")
+    office.at("Payment of KES 0.00")
+    office.hears("This carries what was left.")
+    office.sees("7 days")
+    meter = company.meter()
+    office.go(f"devices/{meter.serial_number}/do")
+    office.page.get_by_label("Lock it").check()
+    office.fill("Reason", "try")
+    office.press("Do it")
+    office.sees("its manufacturer has none such")
+
+
 def test_a_portfolio_moves_in_and_everything_moves_out(
     opened: Opened, cloud: Cloud, tmp_path: Path
 ) -> None:

@@ -7,18 +7,27 @@ reference customer: one meter, one SHS, one TV.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
 
 from chalicelib.domain.payment import Status
 from chalicelib.wiring import Wiring
-from tests.integration.company import METER, SHS, TODAY, Company, FixedClock, claim, plan
+from tests.integration.company import BIKE, METER, SHS, TODAY, Company, FixedClock, claim, plan
 from tests.integration.conftest import Cloud
 from tests.integration.services.conftest import Counter
 from tests.integration.store.item_sizes import item_size
 from tests.integration.store.ledger_of_requests import LedgerOfRequests
-from tests.integration.vendor import FakeAngaza, FakeCalinSmart, FakeSparkMeter, FakeVendor
+from tests.integration.vendor import (
+    FakeAngaza,
+    FakeCalinSmart,
+    FakeDalyBms,
+    FakeSparkMeter,
+    FakeSparkShs,
+    FakeSteama,
+    FakeVendor,
+)
 
 ITEM_BYTES_MAX = 1024
 
@@ -111,7 +120,7 @@ def test_the_reference_customers_items_fit_into_one_kilobyte_each(
 # --- the other ways of vending ------------------------------------------------------------------
 
 
-SMART, SPARK, SUN = "47002", "47003", "SHS9"
+SMART, SPARK, STEAMA, SUN, KIT = "47002", "47003", "47004", "SHS9", "SHS8"
 UP_TO_THE_VEND = ["GetItem", "PutItem", "BatchGetItem", "TransactWriteItems"]
 LEASE, ANSWER = "UpdateItem", "PutItem"
 
@@ -128,9 +137,28 @@ def others(
         plans=(plan("p-9", 7000, serial_number=SUN),),
         phone="+254700000003",
     )
-    with FakeCalinSmart(clock.now) as smart, FakeSparkMeter() as spark, FakeAngaza() as angaza:
-        fakes: dict[str, FakeVendor] = {SMART: smart, SPARK: spark, SUN: angaza}
+    company.customer(company.meter(STEAMA, manufacturer="steama"), phone="+254700000004")
+    company.customer(
+        company.shs(KIT, plan_id="p-8", manufacturer="spark_shs"),
+        plans=(plan("p-8", 7000, serial_number=KIT),),
+        phone="+254700000005",
+    )
+    company.customer(
+        company.e_bike(plan_id="p-7", manufacturer="daly_bms"),
+        plans=(plan("p-7", 7000, serial_number=BIKE),),
+        phone="+254700000006",
+    )
+    fakes: dict[str, FakeVendor] = {
+        SMART: FakeCalinSmart(clock.now),
+        SPARK: FakeSparkMeter(),
+        SUN: FakeAngaza(),
+        STEAMA: FakeSteama(clock.now),
+        KIT: FakeSparkShs(),
+        BIKE: FakeDalyBms(),
+    }
+    with ExitStack() as servers:
         for fake in fakes.values():
+            servers.enter_context(fake)
             fake.put_secrets(cloud)
         yield fakes
 
@@ -173,6 +201,54 @@ def test_a_vend_of_calin_smart_takes_its_device_and_gives_it_free_9_requests_and
     operations, units = vended(counter, others, ledger, SMART)
     assert operations == ["GetItem", "PutItem", LEASE, ANSWER, "DeleteItem"]
     assert units == 12
+
+
+def test_a_vend_of_spark_shs_takes_its_device_too_9_requests_and_12_write_units(
+    counter: Counter, others: dict[str, FakeVendor], ledger: LedgerOfRequests
+) -> None:
+    operations, units = vended(counter, others, ledger, KIT)
+    assert operations == ["GetItem", "PutItem", LEASE, ANSWER, "DeleteItem"]
+    assert units == 12
+
+
+def test_a_top_up_at_steama_reads_its_device_as_well_10_requests_and_12_write_units(
+    counter: Counter, others: dict[str, FakeVendor], ledger: LedgerOfRequests
+) -> None:
+    operations, units = vended(counter, others, ledger, STEAMA)
+    assert operations == ["GetItem", "PutItem", LEASE, "GetItem", ANSWER, "DeleteItem"]
+    assert units == 12
+
+
+def test_a_bike_that_is_switched_on_notes_when_to_look_at_it_9_requests_and_13_write_units(
+    counter: Counter, others: dict[str, FakeVendor], ledger: LedgerOfRequests
+) -> None:
+    """The note is written with the device, into two of its indexes."""
+    counter.pay(claim(BIKE, 700, "WARM"))
+    seen = counter.wiring.devices.get(BIKE)
+    assert seen is not None and seen.switch_off_at is not None
+    counter.wiring.devices.look_again(BIKE, seen.switch_off_at, None)
+    ledger.clear()
+    counter.accept(BIKE, 700)
+    counter.settle_all()
+    counter.vend_all()
+    operations = ledger.operations
+    assert operations[:4] == UP_TO_THE_VEND
+    assert operations[4:] == [LEASE, "GetItem", "UpdateItem", "GetItem", ANSWER]
+    assert ledger.write_units == 13
+
+
+def test_a_look_at_a_bike_takes_6_requests_and_7_write_units(
+    counter: Counter, others: dict[str, FakeVendor], ledger: LedgerOfRequests, clock: FixedClock
+) -> None:
+    counter.pay(claim(BIKE, 700))
+    clock.move(timedelta(days=7))
+    counter.wiring.breaker.wait("daly_bms", 1)
+    ledger.clear()
+    assert counter.wiring.switch.queue_due() == 1
+    counter.vend_all()
+    reads = ["GetItem", "GetItem", "GetItem"]
+    assert ledger.operations == ["Query", "UpdateItem", *reads, "UpdateItem"]
+    assert ledger.write_units == 7
 
 
 def test_a_process_that_has_not_vended_for_five_seconds_reads_the_circuit_once(
