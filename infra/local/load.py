@@ -68,15 +68,19 @@ def _vendors() -> dict[str, dict[str, str]]:
             "user_name": f"mwanga{secrets.randbelow(10_000):04}",
             "password": _word(),
         },
+        "sunking": {"client_id": secrets.token_hex(8), "client_secret": _word()},
+        "spark_shs": {
+            "audience": "https://kits.mwanga.example/api",
+            "client_id": secrets.token_hex(8),
+            "client_secret": _word(),
+        },
+        "steama": {"username": f"mwanga{secrets.randbelow(10_000):04}", "password": _word()},
         "daly_bms": {"username": f"mwanga{secrets.randbelow(10_000):04}", "password": _word()},
         "stron": {
             "company_name": "Mwanga Local",
             "user_name": f"mwanga{secrets.randbelow(10_000):04}",
             "password": _word(),
         },
-        "spark_shs": {"client_id": secrets.token_hex(8), "client_secret": _word()},
-        "steama": {"username": f"mwanga{secrets.randbelow(10_000):04}", "password": _word()},
-        "sunking": {"client_id": secrets.token_hex(8), "client_secret": _word()},
     }
 
 
@@ -163,20 +167,19 @@ def secret_contents(generated: Generated, fakes: Mapping[str, str]) -> dict[str,
             "ca_certificate": microstar["ca_certificate"],
         },
         "manufacturers/stron_v3": {"base_url": fakes["stron_v3"], **generated.vendors["stron_v3"]},
-        "manufacturers/daly_bms": {"base_url": fakes["daly_bms"], **generated.vendors["daly_bms"]},
-        "manufacturers/stron": {"base_url": fakes["stron"], **generated.vendors["stron"]},
-        "manufacturers/spark_shs": {
-            "base_url": f"{fakes['spark_shs']}{spark_shs.API_PATH}",
-            "auth_url": f"{fakes['spark_shs']}{spark_shs.LOG_IN_PATH}",
-            "audience": spark_shs.AUDIENCE,
-            **generated.vendors["spark_shs"],
-        },
-        "manufacturers/steama": {"base_url": fakes["steama"], **generated.vendors["steama"]},
         "manufacturers/sunking": {
             "base_url": f"{fakes['sunking']}/v2",
             "auth_url": f"{fakes['sunking']}{sunking.LOG_IN_PATH}",
             **generated.vendors["sunking"],
         },
+        "manufacturers/spark_shs": {
+            "base_url": f"{fakes['spark_shs']}{spark_shs.API_PATH}",
+            "auth_url": f"{fakes['spark_shs']}{spark_shs.LOG_IN_PATH}",
+            **generated.vendors["spark_shs"],
+        },
+        "manufacturers/steama": {"base_url": fakes["steama"], **generated.vendors["steama"]},
+        "manufacturers/daly_bms": {"base_url": fakes["daly_bms"], **generated.vendors["daly_bms"]},
+        "manufacturers/stron": {"base_url": fakes["stron"], **generated.vendors["stron"]},
         "device-keys": {"current": "k1", "keys": {"k1": generated.device_key}},
     }
 

@@ -79,7 +79,7 @@ def test_a_bike_out_of_reach_is_switched_until_it_shows(cloud: Cloud, company: C
     household = bike_of(company)
     invoke(cloud, "sweep")
     wait_for_switch(cloud, household, 0)  # a new bike is off
-    cloud.fakes.order("daly_bms", "pending", serial_number=household.serial_number, times=1)
+    cloud.fakes.order("daly_bms", "offline", serial_number=household.serial_number, times=1)
     payment = company.pay_for("700", household)
     assert (payment["status"], payment["vends"][0]["attempts"]) == ("completed", 2)
     assert switches(cloud, household)[-2:] == [1, 1]

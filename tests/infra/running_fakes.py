@@ -45,11 +45,15 @@ VENDOR_SETTINGS: dict[str, dict[str, str]] = {
     "chint": {"user_name": "U1", "password": "secret"},
     "microstar": make_certificates(),
     "stron_v3": {"company_name": "Mwanga", "user_name": "U1", "password": "secret"},
-    "daly_bms": {"username": "U 1", "password": "a secret & more"},
-    "stron": {"company_name": "Mwanga", "user_name": "U1", "password": "a secret & more"},
-    "spark_shs": {"client_id": "client", "client_secret": "a secret & more"},
-    "steama": {"username": "U1", "password": "a secret & more"},
     "sunking": {"client_id": "client", "client_secret": "a secret & more"},
+    "spark_shs": {
+        "audience": "https://spark.example/api",
+        "client_id": "client",
+        "client_secret": "secret",
+    },
+    "steama": {"username": "U1", "password": "secret"},
+    "daly_bms": {"username": "U1", "password": "a secret & more"},
+    "stron": {"company_name": "Mwanga", "user_name": "U1", "password": "secret"},
 }
 
 SECRET_KEY = "sk_test_demo"

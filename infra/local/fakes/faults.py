@@ -31,6 +31,8 @@ class Fault(StrEnum):
 
     PENDING = "pending"
     """What was done is told to be on its way still; each time it is told counts."""
+    OFFLINE = "offline"
+    """What was done does not reach the device, which tells its old state; each time counts."""
     REFUND_FAILS = "refund_fails"
     """A refund is taken, and fails later."""
 

@@ -22,12 +22,12 @@ VENDORS = {
     "gomelong_v1": "infra.local.vendors.gomelong_v1:GomeLongV1",
     "chint": "infra.local.vendors.chint:Chint",
     "microstar": "infra.local.vendors.microstar:MicroStar",
-    "daly_bms": "infra.local.vendors.daly_bms:DalyBms",
-    "stron": "infra.local.vendors.stron:Stron",
-    "spark_shs": "infra.local.vendors.spark_shs:SparkShs",
-    "steama": "infra.local.vendors.steama:Steama",
     "stron_v3": "infra.local.vendors.stron_v3:StronV3",
     "sunking": "infra.local.vendors.sunking:SunKing",
+    "spark_shs": "infra.local.vendors.spark_shs:SparkShs",
+    "steama": "infra.local.vendors.steama:Steama",
+    "daly_bms": "infra.local.vendors.daly_bms:DalyBms",
+    "stron": "infra.local.vendors.stron:Stron",
 }
 """The key of each faked manufacturer, and where its class is."""
 

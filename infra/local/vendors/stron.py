@@ -1,18 +1,16 @@
 """Stron, its older API: an STS meter. ``POST /vending/`` turns money into twenty digits.
 
-``POST /login/`` answers the token of a session, which then goes into the body of each vend. One
-that is not good (any more) gets an empty answer, with HTTP 200. The kWh are the money by the price
-that is sent; that a wrong log-in and an unknown meter are told as an object with a ``Message``, and
-what follows the token, are assumptions. It knows no id of ours: asked twice, it issues twice.
+``POST /login/`` gives out the ``ApiToken`` that each vend has in its body; one that is wrong, or
+has ended, is answered with nothing at all. The energy is the money by the price, both as asked. It
+knows no id of ours and can be asked nothing afterwards: asked twice, it issues twice.
+
+What no source establishes, and is only assumed here: what follows the first comma of the answer
+(energy, then money), and how long an ``ApiToken`` is taken.
 """
 
 from __future__ import annotations
 
-import secrets
-import threading
-import time
 from decimal import Decimal
-from typing import Any
 
 from infra.local.fakes.fake import (
     METHOD_NOT_ALLOWED,
@@ -24,38 +22,31 @@ from infra.local.fakes.fake import (
     Settings,
 )
 from infra.local.fakes.faults import Fault, Faults
-from infra.local.fakes.reading import (
-    TEXT,
-    Field,
-    Unacceptable,
-    just,
-    matching,
-    numeral,
-    read_object,
-)
+from infra.local.fakes.reading import TEXT, Unacceptable, just, matching, number, read_object
 from infra.local.vendors.digits import Digits
+from infra.local.vendors.sessions import Sessions
 
 UNKNOWN_METER_PREFIX = "00000"
 """Meters whose serial begins so are not registered with the vendor."""
-SESSION_SECONDS = 300
-"""So long a session is taken."""
+
+LOG_IN_PATH = "/login/"
+VEND_PATH = "/vending/"
+SESSION_SECONDS = 3600
+"""So long an ``ApiToken`` is taken."""
 
 _LOG_IN = {"Username": TEXT, "Password": TEXT, "Companyname": TEXT}
-_MONEY = Field(
-    "an amount above zero",
-    lambda value: type(value) in (int, Decimal) and 0 < value <= 10**9,
-)
 _VEND = {
     "CustomerId": TEXT,
     "MeterId": TEXT,
-    "Price": numeral(decimals=3),
+    "Price": matching(r"(?=.*[1-9])[0-9]{1,9}(\.[0-9]{1,9})?", "a text: a price above zero"),
     "Rate": just("1"),
-    "Amount": _MONEY,
-    "AmountTmp": matching("[A-Z]{3}", "a currency"),
+    "Amount": number(decimals=2),
+    "AmountTmp": matching("[A-Z]{3}", "a currency of three letters"),
     "Company": TEXT,
     "Employee": TEXT,
     "ApiToken": TEXT,
 }
+SESSION_ENDED = Answer(200, b"")
 
 
 class Stron:
@@ -65,58 +56,61 @@ class Stron:
     own_faults: frozenset[Fault] = frozenset()
 
     def __init__(self, settings: Settings, faults: Faults) -> None:
-        self._settings = settings
+        self._company = settings["company_name"]
+        self._user = settings["user_name"]
+        self._password = settings["password"]
+        self._sessions = Sessions()
         self._tokens = Digits(20)
-        self._sessions: dict[str, float] = {}
-        self._lock = threading.Lock()
 
     def read(self, request: Request) -> Order | Answer:
         """See :class:`~infra.local.fakes.fake.Fake`. What cannot be read is HTTP 4xx."""
-        fields_of = {"/login/": _LOG_IN, "/vending/": _VEND}
-        if request.path not in fields_of or request.query:
+        if request.path not in (LOG_IN_PATH, VEND_PATH) or request.query:
             return NOT_FOUND
         if request.method != "POST":
             return METHOD_NOT_ALLOWED
         try:
-            fields = read_object(request, fields_of[request.path])
+            return self._log_in(request) if request.path == LOG_IN_PATH else self._vend(request)
         except Unacceptable as error:
             return failed(str(error), error.status)
-        if request.path == "/login/":
-            return self._log_in(fields)
-        if not self._knows(fields.pop("ApiToken")):
-            return Answer(200, b"")
-        own = (self._settings["company_name"], self._settings["user_name"])
-        if (fields["Company"], fields["Employee"]) != own:
-            return failed("not your company")
-        order = Order(fields["MeterId"], {**fields, "Amount": str(fields["Amount"])})
-        if order.subject.startswith(UNKNOWN_METER_PREFIX):
-            return self.refusal(order)
-        return order
 
     def carry_out(self, order: Order) -> Done:
         """See :class:`~infra.local.fakes.fake.Fake`."""
         token = self._tokens.next()
-        kwh = Decimal(order.request["Amount"]) / Decimal(order.request["Price"])
-        return Done(Answer.of(f"{token},{kwh:.2f},{order.subject}"), token)
+        amount = order.request["Amount"]
+        energy = Decimal(amount) / Decimal(order.request["Price"])
+        return Done(Answer.of(f"{token},{energy:.2f},{amount}"), token)
 
     def refusal(self, order: Order) -> Answer:
         """See :class:`~infra.local.fakes.fake.Fake`."""
         return failed("meter not found")
 
-    def _log_in(self, fields: dict[str, Any]) -> Answer:
-        """A session, for who gives the company, its user and the password."""
-        given = (fields["Companyname"], fields["Username"], fields["Password"])
-        own = tuple(self._settings[name] for name in ("company_name", "user_name", "password"))
-        if given != own:
-            return failed("wrong user or password")
-        session = secrets.token_hex(16)
-        with self._lock:
-            self._sessions[session] = time.monotonic() + SESSION_SECONDS
-        return Answer.of(session)
+    def _log_in(self, request: Request) -> Answer:
+        """An ``ApiToken``, for who knows the password.
 
-    def _knows(self, session: str) -> bool:
-        with self._lock:
-            return time.monotonic() < self._sessions.get(session, 0)
+        Raises:
+            Unacceptable: that is no log-in.
+        """
+        fields = read_object(request, _LOG_IN)
+        login = (fields["Companyname"], fields["Username"], fields["Password"])
+        if login != (self._company, self._user, self._password):
+            return failed("user or password is wrong")
+        return Answer.of(self._sessions.begin(SESSION_SECONDS))
+
+    def _vend(self, request: Request) -> Order | Answer:
+        """The vend in a body; what is shown of it is all but the ``ApiToken``.
+
+        Raises:
+            Unacceptable: it is none.
+        """
+        fields = read_object(request, _VEND)
+        if not self._sessions.knows(fields.pop("ApiToken")):
+            return SESSION_ENDED
+        if (fields["Company"], fields["Employee"]) != (self._company, self._user):
+            return failed("company or employee is wrong")
+        order = Order(fields["MeterId"], {**fields, "Amount": str(fields["Amount"])})
+        if order.subject.startswith(UNKNOWN_METER_PREFIX):
+            return self.refusal(order)
+        return order
 
 
 def failed(message: str, status: int = 200) -> Answer:

@@ -7,9 +7,6 @@ asked twice, it adds twice.
 
 from __future__ import annotations
 
-import secrets
-import threading
-import time
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -25,6 +22,7 @@ from infra.local.fakes.fake import (
 from infra.local.fakes.faults import Fault, Faults
 from infra.local.fakes.reading import TEXT, Field, Unacceptable, check, just, read_object
 from infra.local.vendors.digits import Digits
+from infra.local.vendors.sessions import Sessions
 
 UNKNOWN_UNIT_PREFIX = "00000"
 """Units whose serial begins so are not known to the vendor."""
@@ -58,8 +56,7 @@ class SunKing:
     def __init__(self, settings: Settings, faults: Faults) -> None:
         self._credentials = (settings["client_id"], settings["client_secret"])
         self._tokens = Digits(12)
-        self._sessions: dict[str, float] = {}
-        self._lock = threading.Lock()
+        self._sessions = Sessions()
 
     def read(self, request: Request) -> Order | Answer:
         """See :class:`~infra.local.fakes.fake.Fake`."""
@@ -70,7 +67,7 @@ class SunKing:
             return NOT_FOUND
         if request.method != ("GET" if is_question else "POST"):
             return METHOD_NOT_ALLOWED
-        if not self._knows(request.headers.get("authorization", "")):
+        if not self._sessions.admits(request):
             return failed("Unauthorized", 401)
         if is_question:
             return _tell(unquote(request.path.removeprefix(_UNIT_PATH)))
@@ -106,18 +103,13 @@ class SunKing:
             return Answer.of({"error": "invalid_request"}, 400)
         if (fields["client_id"], fields["client_secret"]) != self._credentials:
             return Answer.of({"error": "unauthorized_client"}, 401)
-        bearer = secrets.token_urlsafe(32)
-        with self._lock:
-            self._sessions[bearer] = time.monotonic() + SESSION_SECONDS
         return Answer.of(
-            {"access_token": bearer, "expires_in": SESSION_SECONDS, "token_type": "Bearer"}
+            {
+                "access_token": self._sessions.begin(SESSION_SECONDS),
+                "expires_in": SESSION_SECONDS,
+                "token_type": "Bearer",
+            }
         )
-
-    def _knows(self, authorization: str) -> bool:
-        """Whether that is a bearer that is still good."""
-        scheme, _, bearer = authorization.partition(" ")
-        with self._lock:
-            return scheme == "Bearer" and time.monotonic() < self._sessions.get(bearer, 0)
 
 
 def _tell(serial_number: str) -> Answer:

@@ -55,6 +55,8 @@ ALLOWED = {
     ("POST", "/devices/{serial_number}/free-credit"): {"admin", "operations"},
     ("POST", "/devices/{serial_number}/unlock"): {"admin", "operations"},
     ("POST", "/devices/{serial_number}/send-again"): {"admin", "operations", "office"},
+    ("POST", "/devices/{serial_number}/actions"): {"admin", "operations"},
+    ("POST", "/devices/{serial_number}/replacement"): {"admin", "operations", "office"},
     ("POST", "/imports"): {"admin"},
     ("GET", "/imports"): {"admin"},
     ("GET", "/imports/{import_id}"): {"admin"},
