@@ -109,7 +109,7 @@ class SwitchDevices:
             TryAgain, OutcomeUnknown: the message must come back.
         """
         device = self._devices.get(serial_number)
-        if device is None or device.switch_off_at is None or device.manufacturer != manufacturer:
+        if device is None or device.manufacturer != manufacturer or device.switch_off_at is None:
             return
         module = self._manufacturers.get(manufacturer)
         if not is_switched(module):
@@ -118,16 +118,16 @@ class SwitchDevices:
         if self._clock.now() + call_takes > deadline:
             raise OutOfTime(serial_number)
         wait = self._breaker.wait(manufacturer, int(call_takes.total_seconds()))
-        if wait is not None:
-            self._look_after(device, wait)
-            return
+        at = self._clock.now() + wait if wait else self._next_look(module, device, deadline)
+        self._devices.look_again(serial_number, device.switch_off_at, at)
+
+    def _next_look(self, module: Switcher, device: Device, deadline: datetime) -> datetime | None:
+        """Switch the device; when it is to be looked at again."""
         try:
             owed = self._switched(module, device, deadline)
         except (SecretMissing, VendorUnreachable, VendRefused, VendUncertain) as failed:
-            self._failed(device, failed)
-        else:
-            at = owed.next_look(self._clock.now())
-            self._devices.look_again(serial_number, device.switch_off_at, at)
+            return self._clock.now() + self._wait_after(failed, device)
+        return owed.next_look(self._clock.now())
 
     def _switched(self, module: Switcher, device: Device, deadline: datetime) -> Owed:
         """What the device was owed *after* it was switched to just that.
@@ -171,21 +171,16 @@ class SwitchDevices:
 
     # --- what did not work --------------------------------------------------------------------
 
-    def _failed(self, device: Device, failed: MwangaError) -> None:
-        """It is tried again, without an end: a device that is not switched off runs for nothing."""
+    def _wait_after(self, failed: MwangaError, device: Device) -> timedelta:
+        """How long to wait: without an end, for a device that is not off runs for nothing."""
         self._journal.event(
             "switch_failed",
             serial_number=device.serial_number,
             error=failed.code,
             detail=failed.detail,
         )
-        owed, now = self._owed(device), self._clock.now()
-        overdue = now - (owed.paid_until or device.switch_off_at or now)
+        now = self._clock.now()
+        overdue = now - (self._owed(device).paid_until or now)
         if overdue > OVERDUE:
             self._journal.count("SwitchesOverdue", manufacturer=device.manufacturer)
-        self._look_after(device, min(max(overdue / 2, AGAIN_MIN), AGAIN_MAX))
-
-    def _look_after(self, device: Device, wait: timedelta) -> None:
-        if device.switch_off_at is not None:
-            at = self._clock.now() + wait
-            self._devices.look_again(device.serial_number, device.switch_off_at, at)
+        return min(max(overdue / 2, AGAIN_MIN), AGAIN_MAX)

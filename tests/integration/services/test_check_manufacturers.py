@@ -67,7 +67,8 @@ def test_nobody_at_the_other_end_and_no_secret_are_told(
     cloud: Cloud, process: Callable[[], Wiring], key: str
 ) -> None:
     assert checked(process(), key) == "secret_missing"
-    CHECKABLE[key]().put_secrets(cloud, NO_CONNECTION)
+    with CHECKABLE[key]() as vendor:
+        vendor.put_secrets(cloud, NO_CONNECTION)
     assert checked(process(), key) == "vendor_unreachable"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.domain.allocation import VendKind
 from chalicelib.domain.errors import InvariantBroken
 from chalicelib.domain.payment import Status, VendState
 from chalicelib.services.ports import Device, QueueUnavailable, VersionConflict
@@ -387,6 +388,19 @@ def test_a_vend_that_the_bike_does_not_show_is_made_again_until_it_does(
     counter.run_dry()
     assert counter.now(payment_id).status is Status.COMPLETED
     assert daly.relays == {BIKE: True}
+
+
+@pytest.mark.parametrize(("action", "on"), [(VendKind.LOCK, False), (VendKind.RESET, True)])
+def test_an_operator_s_lock_and_reset_are_switches(
+    counter: Counter, asha: str, daly: FakeDalyBms, action: VendKind, on: bool
+) -> None:
+    counter.pay(claim(BIKE, 700))
+    daly.relays[BIKE] = not on
+    given = counter.wiring.act_on_devices.act(BIKE, action, reason="test", actor="test")
+    counter.run_dry()
+    done = counter.now(given.payment_id)
+    assert (done.status, done.vends[0].kind) == (Status.COMPLETED, action)
+    assert daly.relays == {BIKE: on}
 
 
 def test_the_look_is_stored_before_the_bike_is_switched_on(
