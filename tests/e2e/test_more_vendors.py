@@ -77,12 +77,20 @@ def test_the_final_payment_leaves_a_bike_on_for_good(cloud: Cloud, company: Comp
 
 def test_a_bike_out_of_reach_is_switched_until_it_shows(cloud: Cloud, company: Company) -> None:
     household = bike_of(company)
-    invoke(cloud, "sweep")
-    wait_for_switch(cloud, household, 0)  # a new bike is off
+    assert company.pay_for("700", household)["status"] == "completed"
     cloud.fakes.order("daly_bms", "offline", serial_number=household.serial_number, times=1)
+    done = act(cloud, household, "lock")
+    assert (done["status"], done["vends"][0]["attempts"]) == ("completed", 2)
+    assert switches(cloud, household)[-2:] == [0, 0]
+
+
+@pytest.mark.parametrize("fault", ["error_500", "garbage"])
+def test_a_switch_in_doubt_is_made_again(cloud: Cloud, company: Company, fault: str) -> None:
+    household = bike_of(company)
+    cloud.fakes.order("daly_bms", fault, serial_number=household.serial_number)
     payment = company.pay_for("700", household)
     assert (payment["status"], payment["vends"][0]["attempts"]) == ("completed", 2)
-    assert switches(cloud, household)[-2:] == [1, 1]
+    assert switches(cloud, household)[-1] == 1
 
 
 def test_a_bike_is_locked_and_set_to_what_is_paid(cloud: Cloud, company: Company) -> None:

@@ -589,7 +589,7 @@ def test_operations_lock_a_device_and_replace_it(
     company.pay_for("700", household)
     office = opened("operations")
     office.go(f"devices/{household.serial_number}/do")
-    office.page.get_by_label("Lock it").check()
+    office.page.get_by_role("radio", name="Lock it", exact=True).check()
     office.fill("Reason", "it was stolen")
     office.press("Do it")
     office.at("Payment of KES 0.00")
@@ -608,7 +608,7 @@ def test_operations_lock_a_device_and_replace_it(
     office.sees("7 days")
     meter = company.meter()
     office.go(f"devices/{meter.serial_number}/do")
-    office.page.get_by_label("Lock it").check()
+    office.page.get_by_role("radio", name="Lock it", exact=True).check()
     office.fill("Reason", "try")
     office.press("Do it")
     office.sees("its manufacturer has none such")
@@ -671,6 +671,7 @@ def test_every_view_is_open_to_all_on_the_smallest_screen_too(
         f"customers/{household.customer_id}/change",
         f"devices/{household.serial_number}",
         f"devices/{household.serial_number}/technical",
+        f"devices/{household.serial_number}/replace",
         f"devices/{household.serial_number}/do",
         "register",
         "held",
