@@ -30,10 +30,9 @@ from chalicelib.manufacturers.answers import (
     require_success,
     words_of,
 )
-from chalicelib.manufacturers.technical import refuse_unknown
+from chalicelib.manufacturers.plain_device import PlainDevice
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
-    Device,
     Manufacturer,
     RecoveryClass,
     SecretMissing,
@@ -96,18 +95,8 @@ class _Configuration:
         return b64encode(f"{self.client_id}:{self.client_secret}".encode()).decode()
 
 
-class Angaza:
+class Angaza(PlainDevice):
     """Sets the vendor's ``unit_credit`` and passes on the keycode that it answers."""
-
-    def __init__(
-        self, manufacturer: Manufacturer, secrets: Callable[[str], Mapping[str, Any]]
-    ) -> None:
-        self.manufacturer = manufacturer
-        self._secrets = secrets
-
-    def rules(self, device: Device, kind: VendKind) -> VendRules:
-        """Whole days, without a limit that the vendor would state."""
-        return self.manufacturer.rules[kind]
 
     def vend(self, order: VendOrder) -> Sold:
         """Set until when the unit runs; the same order may be asked for again.
@@ -151,21 +140,6 @@ class Angaza:
         if keycode is None:
             raise FieldError("token", "must be 6 to 30 of 0-9 * #")
         return keycode
-
-    def seal(
-        self, serial_number: str, technical: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Any], int]:
-        """A unit has no technical fields, and no counter here.
-
-        Raises:
-            FieldError: there is one all the same.
-        """
-        refuse_unknown(technical)
-        return {}, 0
-
-    def reveal(self, device: Device) -> Mapping[str, Any]:
-        """What was entered for a device, with its secrets: ``seal`` takes it as it is."""
-        return device.technical
 
     def _configuration(self) -> _Configuration:
         """Where the vendor is, and who we are there."""

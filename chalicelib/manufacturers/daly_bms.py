@@ -22,11 +22,17 @@ from chalicelib.domain.errors import FieldError
 from chalicelib.domain.payment import Vend
 from chalicelib.manufacturers import credentials
 from chalicelib.manufacturers.answers import JSON_HEADERS, ask, fields_of, require_success
-from chalicelib.manufacturers.sessions import Session, SessionRefused, Sessions, bearer
-from chalicelib.manufacturers.technical import refuse_unknown
+from chalicelib.manufacturers.plain_device import PlainDevice
+from chalicelib.manufacturers.sessions import (
+    LOG_IN_SECONDS_MAX,
+    Session,
+    SessionRefused,
+    Sessions,
+    bearer,
+    log_in,
+)
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
-    Device,
     Manufacturer,
     RecoveryClass,
     Sold,
@@ -37,7 +43,6 @@ from chalicelib.services.ports import (
 )
 
 SECRET = "manufacturers/daly_bms"  # noqa: S105 - the name of a secret, not a secret
-LOG_IN_SECONDS_MAX = 8
 SECONDS_MAX = 10
 
 MANUFACTURERS = (
@@ -70,7 +75,6 @@ MANUFACTURERS = (
 COMMAND = "8500_004"
 """The vendor's key of the command that switches the relay (``ACC``)."""
 NO_SESSION = 401
-_LOG_IN_REFUSED = (400, 401, 403)
 _SUCCESSES = (200, 201)
 _STATES = {"ACCON": True, "ACCOFF": False}
 
@@ -90,7 +94,7 @@ class _Configuration:
     password: str
 
 
-class DalyBms:
+class DalyBms(PlainDevice):
     """Switches relays through the vendor's cloud, and reads back whether they are switched."""
 
     def __init__(
@@ -99,14 +103,9 @@ class DalyBms:
         secrets: Callable[[str], Mapping[str, Any]],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.manufacturer = manufacturer
-        self._secrets = secrets
+        super().__init__(manufacturer, secrets)
         self._now = now
         self._sessions = Sessions()
-
-    def rules(self, device: Device, kind: VendKind) -> VendRules:
-        """Whole days, without a limit: the vendor knows of no days."""
-        return self.manufacturer.rules[kind]
 
     def vend(self, order: VendOrder) -> Sold:
         """Switch the relay to what the device is owed now, and read it back.
@@ -163,21 +162,6 @@ class DalyBms:
         if text is not None:
             raise FieldError("token", "a relay that is switched has no token")
 
-    def seal(
-        self, serial_number: str, technical: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Any], int]:
-        """A bike has no technical fields, and no counter here.
-
-        Raises:
-            FieldError: there is one all the same.
-        """
-        refuse_unknown(technical)
-        return {}, 0
-
-    def reveal(self, device: Device) -> Mapping[str, Any]:
-        """What was entered for a device, with its secrets: ``seal`` takes it as it is."""
-        return device.technical
-
     def _configuration(self) -> _Configuration:
         """Where the vendor is, and who we are there."""
         content = self._secrets(SECRET)
@@ -208,20 +192,17 @@ def _log_in(configuration: _Configuration) -> Session:
     The vendor takes user and password in the address: no error may quote that address.
 
     Raises:
-        VendRefused: the vendor does not know us.
-        VendorUnreachable: it gave no clear answer.
+        VendRefused, VendorUnreachable: as ``log_in``.
     """
     names = {"Username": configuration.username, "Password": configuration.password}
     url = f"{configuration.base_url}/api/Login/Authenticate?{urlencode(names)}"
-    try:
-        answer = ask("POST", url, JSON_HEADERS, LOG_IN_SECONDS_MAX, b"")
-        if answer.status in _LOG_IN_REFUSED:
-            raise VendRefused("authentication_failed")
-        response = _response(answer)
-        given = response if isinstance(response, dict) else {}
-        return bearer(given.get("token"), given.get("expires_in"))
-    except VendUncertain as unclear:
-        raise VendorUnreachable(f"the log-in failed: {unclear}") from unclear
+    return log_in(url, JSON_HEADERS, b"", _session)
+
+
+def _session(answer: Answer) -> Session:
+    response = _response(answer)
+    given = response if isinstance(response, dict) else {}
+    return bearer(given.get("token"), given.get("expires_in"))
 
 
 # --- the relay --------------------------------------------------------------------------------

@@ -7,15 +7,21 @@ it ends, when the vendor refuses it, and when the credentials change.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from chalicelib.services.ports import VendRefused, VendUncertain
+from chalicelib.manufacturers.answers import ask, fields_of, require_success
+from chalicelib.runtime.one_call import Answer
+from chalicelib.services.ports import VendorUnreachable, VendRefused, VendUncertain
 
 SPARE = timedelta(seconds=60)
 """So long before its end a session is renewed: it is not to end during a call."""
+
+LOG_IN_SECONDS_MAX = 8
+LOG_IN_REFUSED = (400, 401, 403)
+"""The statuses by which a vendor says that it does not know us."""
 
 LIFETIME_MAX = timedelta(hours=12)
 """A session whose end the vendor does not tell, or tells far away, is renewed after this."""
@@ -48,8 +54,39 @@ def bearer(token: object, expires_in: object) -> Session:
     return Session(token, timedelta(seconds=min(expires_in, _SECONDS_MAX)))
 
 
+def access_token(answer: Answer) -> Session:
+    """The session in the answer of an OAuth 2.0 log-in (RFC 6749 section 5.1).
+
+    Raises:
+        VendUncertain: there is none that can be used.
+    """
+    given = fields_of(answer)
+    return bearer(given.get("access_token"), given.get("expires_in"))
+
+
 class SessionRefused(Exception):
     """The vendor does not take the session (any more): nothing was done with it."""
+
+
+def log_in(
+    url: str, headers: Mapping[str, str], body: bytes, read: Callable[[Answer], Session]
+) -> Session:
+    """Ask for a session, which ``read`` finds in the answer. Nothing else is asked for here.
+
+    Raises:
+        VendRefused: the vendor does not know us (``authentication_failed``).
+        VendorUnreachable: it gave no clear answer.
+    """
+    try:
+        answer = ask("POST", url, headers, LOG_IN_SECONDS_MAX, body)
+        if answer.status in LOG_IN_REFUSED:
+            raise VendRefused("authentication_failed")
+        require_success(answer)
+        return read(answer)
+    except SessionRefused:
+        raise VendRefused("authentication_failed") from None
+    except VendUncertain as unclear:
+        raise VendorUnreachable(f"the log-in failed: {unclear}") from unclear
 
 
 class Sessions:

@@ -22,11 +22,17 @@ from chalicelib.domain.errors import FieldError
 from chalicelib.domain.payment import Vend
 from chalicelib.manufacturers import credentials
 from chalicelib.manufacturers.answers import JSON_HEADERS, ask, fields_of, require_success
-from chalicelib.manufacturers.sessions import Session, SessionRefused, Sessions, bearer
-from chalicelib.manufacturers.technical import refuse_unknown
+from chalicelib.manufacturers.plain_device import PlainDevice
+from chalicelib.manufacturers.sessions import (
+    LOG_IN_SECONDS_MAX,
+    Session,
+    SessionRefused,
+    Sessions,
+    access_token,
+    log_in,
+)
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
-    Device,
     Manufacturer,
     RecoveryClass,
     Sold,
@@ -38,7 +44,6 @@ from chalicelib.services.ports import (
 )
 
 SECRET = "manufacturers/spark_shs"  # noqa: S105 - the name of a secret, not a secret
-LOG_IN_SECONDS_MAX = 8
 QUESTION_SECONDS_MAX = 5
 SECONDS_MAX = 15
 
@@ -74,7 +79,6 @@ MANUFACTURERS = (
 
 NO_SESSION = 401
 NOT_OURS = 403
-LOG_IN_REFUSED = (400, 401, 403)
 
 _TOKEN = re.compile(r"[0-9*#]{6,30}")
 _BLANKS_AND_DASHES = re.compile(r"[\s-]+")
@@ -111,19 +115,14 @@ class _Kit:
     token: str | None
 
 
-class SparkShs:
+class SparkShs(PlainDevice):
     """Asks the vendor's platform for tokens, and for what it has made of a kit."""
 
     def __init__(
         self, manufacturer: Manufacturer, secrets: Callable[[str], Mapping[str, Any]]
     ) -> None:
-        self.manufacturer = manufacturer
-        self._secrets = secrets
+        super().__init__(manufacturer, secrets)
         self._sessions = Sessions()
-
-    def rules(self, device: Device, kind: VendKind) -> VendRules:
-        """Whole days, without a limit that the vendor would state."""
-        return self.manufacturer.rules[kind]
 
     def vend(self, order: VendOrder) -> Sold:
         """Read the kit's count, then ask for one token. The token is asked for once.
@@ -208,21 +207,6 @@ class SparkShs:
             raise FieldError("token", "must be 6 to 30 digits")
         return token
 
-    def seal(
-        self, serial_number: str, technical: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Any], int]:
-        """A kit has no technical fields, and no counter here.
-
-        Raises:
-            FieldError: there is one all the same.
-        """
-        refuse_unknown(technical)
-        return {}, 0
-
-    def reveal(self, device: Device) -> Mapping[str, Any]:
-        """What was entered for a device, with its secrets: ``seal`` takes it as it is."""
-        return device.technical
-
     def _configuration(self) -> _Configuration:
         """Where the vendor is, and who we are there."""
         content = self._secrets(SECRET)
@@ -257,8 +241,7 @@ def _log_in(configuration: _Configuration) -> Session:
     """A new session. Whatever goes wrong here, no token was asked for.
 
     Raises:
-        VendRefused: the vendor does not know us.
-        VendorUnreachable: it gave no clear answer.
+        VendRefused, VendorUnreachable: as ``log_in``.
     """
     asked = {
         "client_id": configuration.client_id,
@@ -266,16 +249,7 @@ def _log_in(configuration: _Configuration) -> Session:
         "audience": configuration.audience,
         "grant_type": "client_credentials",
     }
-    body = json.dumps(asked).encode()
-    try:
-        answer = ask("POST", configuration.auth_url, JSON_HEADERS, LOG_IN_SECONDS_MAX, body)
-        if answer.status in LOG_IN_REFUSED:
-            raise VendRefused("authentication_failed")
-        require_success(answer)
-        given = fields_of(answer)
-        return bearer(given.get("access_token"), given.get("expires_in"))
-    except VendUncertain as unclear:
-        raise VendorUnreachable(f"the log-in failed: {unclear}") from unclear
+    return log_in(configuration.auth_url, JSON_HEADERS, json.dumps(asked).encode(), access_token)
 
 
 # --- the kit ----------------------------------------------------------------------------------

@@ -35,10 +35,10 @@ from chalicelib.manufacturers.answers import (
     require_success,
     words_of,
 )
+from chalicelib.manufacturers.plain_device import PlainDevice
 from chalicelib.manufacturers.technical import refuse_unknown
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
-    Device,
     Manufacturer,
     RecoveryClass,
     SecretMissing,
@@ -126,22 +126,12 @@ class _UnknownSite(Exception):
     """The secret has no such site, or several and the device names none."""
 
 
-class SparkMeter:
+class SparkMeter(PlainDevice):
     """Tops meters up through their site's server, and finds lost top-ups again in Koios.
 
     Of a device it stores ``customer_id``, its UUID at the vendor, and ``site``, the site's name
     in the secret. Neither is a secret.
     """
-
-    def __init__(
-        self, manufacturer: Manufacturer, secrets: Callable[[str], Mapping[str, Any]]
-    ) -> None:
-        self.manufacturer = manufacturer
-        self._secrets = secrets
-
-    def rules(self, device: Device, kind: VendKind) -> VendRules:
-        """Money, to the minor unit; the kWh are for people to read."""
-        return self.manufacturer.rules[kind]
 
     def vend(self, order: VendOrder) -> Sold:
         """Top the meter up: one request, never repeated here.
@@ -238,10 +228,6 @@ class SparkMeter:
         if site is not None:
             stored["site"] = _site_name(site)
         return stored, 0
-
-    def reveal(self, device: Device) -> Mapping[str, Any]:
-        """What was entered for a device, with its secrets: ``seal`` takes it as it is."""
-        return device.technical
 
 
 def _uuid(given: object) -> str:

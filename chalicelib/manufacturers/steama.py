@@ -30,24 +30,28 @@ from chalicelib.manufacturers.answers import (
     require_success,
     words_of,
 )
-from chalicelib.manufacturers.sessions import Session, SessionRefused, Sessions
+from chalicelib.manufacturers.plain_device import PlainDevice
+from chalicelib.manufacturers.sessions import (
+    LOG_IN_SECONDS_MAX,
+    Session,
+    SessionRefused,
+    Sessions,
+    log_in,
+)
 from chalicelib.manufacturers.technical import refuse_unknown
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
-    Device,
     Manufacturer,
     RecoveryClass,
     Sold,
     VendAbsent,
     VendOrder,
     VendorSilent,
-    VendorUnreachable,
     VendRefused,
     VendUncertain,
 )
 
 SECRET = "manufacturers/steama"  # noqa: S105 - the name of a secret, not a secret
-LOG_IN_SECONDS_MAX = 8
 SECONDS_MAX = 15
 
 MANUFACTURERS = (
@@ -82,7 +86,6 @@ CLOCKS_APART = timedelta(minutes=5)
 """A search begins so long before our call: the vendor's clock is not ours."""
 
 NO_SESSION = 401
-LOG_IN_REFUSED = (400, 401, 403)
 REFUSING_STATUSES = (400, 403, 404)
 
 _CUSTOMER = re.compile(r"[1-9][0-9]{0,14}")
@@ -125,7 +128,7 @@ class _Wanted:
         )
 
 
-class Steama:
+class Steama(PlainDevice):
     """Tops customers up at the vendor, and finds lost top-ups again in its transactions.
 
     Of a device it stores ``customer_id``, the number of its customer at the vendor: no secret.
@@ -134,13 +137,8 @@ class Steama:
     def __init__(
         self, manufacturer: Manufacturer, secrets: Callable[[str], Mapping[str, Any]]
     ) -> None:
-        self.manufacturer = manufacturer
-        self._secrets = secrets
+        super().__init__(manufacturer, secrets)
         self._sessions = Sessions()
-
-    def rules(self, device: Device, kind: VendKind) -> VendRules:
-        """Money, to the minor unit; the kWh are for people to read."""
-        return self.manufacturer.rules[kind]
 
     def vend(self, order: VendOrder) -> Sold:
         """Top the customer up. Only where the vendor did not take our session is it asked twice.
@@ -216,10 +214,6 @@ class Steama:
             raise FieldError("technical.customer_id", "must be the customer's number at the vendor")
         return {"customer_id": text}, 0
 
-    def reveal(self, device: Device) -> Mapping[str, Any]:
-        """What was entered for a device, with its secrets: ``seal`` takes it as it is."""
-        return device.technical
-
     def _configuration(self) -> _Configuration:
         """Where the vendor is, and who we are there."""
         content = self._secrets(SECRET)
@@ -258,21 +252,17 @@ def _log_in(configuration: _Configuration) -> Session:
     """A new session, for which the vendor names no end.
 
     Raises:
-        VendRefused: the vendor does not know us.
-        VendorUnreachable: it gave no clear answer. Nothing else was asked.
+        VendRefused, VendorUnreachable: as ``log_in``.
     """
     names = {"username": configuration.username, "password": configuration.password}
     url = f"{configuration.base_url}/get-token/"
-    try:
-        answer = ask("POST", url, JSON_HEADERS, LOG_IN_SECONDS_MAX, json.dumps(names).encode())
-        if answer.status in LOG_IN_REFUSED:
-            raise VendRefused("authentication_failed")
-        require_success(answer)
-        token = fields_of(answer).get("token")
-    except VendUncertain as unclear:
-        raise VendorUnreachable(f"the log-in failed: {unclear}") from unclear
+    return log_in(url, JSON_HEADERS, json.dumps(names).encode(), _session)
+
+
+def _session(answer: Answer) -> Session:
+    token = fields_of(answer).get("token")
     if not isinstance(token, str) or _SESSION.fullmatch(token) is None:
-        raise VendorUnreachable("the log-in brought no session")
+        raise VendUncertain("no session")
     return Session(token)
 
 

@@ -23,20 +23,24 @@ from chalicelib.domain.money import format_units
 from chalicelib.manufacturers import credentials, sts
 from chalicelib.manufacturers.answers import JSON_HEADERS, ask, require_success, text_of
 from chalicelib.manufacturers.keypad_meter import KeypadMeter
-from chalicelib.manufacturers.sessions import Session, SessionRefused, Sessions
+from chalicelib.manufacturers.sessions import (
+    LOG_IN_SECONDS_MAX,
+    Session,
+    SessionRefused,
+    Sessions,
+    log_in,
+)
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
     Manufacturer,
     RecoveryClass,
     Sold,
     VendOrder,
-    VendorUnreachable,
     VendRefused,
     VendUncertain,
 )
 
 SECRET = "manufacturers/stron"  # noqa: S105 - the name of a secret, not a secret
-LOG_IN_SECONDS_MAX = 8
 SECONDS_MAX = 15
 
 MANUFACTURERS = (
@@ -172,10 +176,8 @@ def _decimal(value: Fraction) -> str:
 def _log_in(configuration: _Configuration) -> Session:
     """A new session. Whatever goes wrong here, no token was asked for.
 
-    The vendor says no with a text or an object of its own, with which status is not known.
-
     Raises:
-        VendorUnreachable: it gave no session.
+        VendRefused, VendorUnreachable: as ``log_in``.
     """
     names = {
         "Username": configuration.user_name,
@@ -183,14 +185,13 @@ def _log_in(configuration: _Configuration) -> Session:
         "Companyname": configuration.company_name,
     }
     url = f"{configuration.base_url}/login/"
-    try:
-        answer = ask("POST", url, JSON_HEADERS, LOG_IN_SECONDS_MAX, json.dumps(names).encode())
-        require_success(answer)
-        token = text_of(answer)
-    except VendUncertain as unclear:
-        raise VendorUnreachable(f"the log-in failed: {unclear}") from unclear
+    return log_in(url, JSON_HEADERS, json.dumps(names).encode(), _session)
+
+
+def _session(answer: Answer) -> Session:
+    token = text_of(answer)
     if _SESSION.fullmatch(token) is None:  # "false", for example
-        raise VendorUnreachable("the log-in brought no session")
+        raise VendUncertain("no session")
     return Session(token)
 
 

@@ -29,22 +29,26 @@ from chalicelib.manufacturers.answers import (
     require_success,
     words_of,
 )
-from chalicelib.manufacturers.sessions import Session, SessionRefused, Sessions, bearer
-from chalicelib.manufacturers.technical import refuse_unknown
+from chalicelib.manufacturers.plain_device import PlainDevice
+from chalicelib.manufacturers.sessions import (
+    LOG_IN_SECONDS_MAX,
+    Session,
+    SessionRefused,
+    Sessions,
+    access_token,
+    log_in,
+)
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
-    Device,
     Manufacturer,
     RecoveryClass,
     Sold,
     VendOrder,
-    VendorUnreachable,
     VendRefused,
     VendUncertain,
 )
 
 SECRET = "manufacturers/sunking"  # noqa: S105 - the name of a secret, not a secret
-LOG_IN_SECONDS_MAX = 8
 SECONDS_MAX = 15
 QUESTION_SECONDS_MAX = 5
 """Somebody who registers a unit waits for this one."""
@@ -75,7 +79,6 @@ MANUFACTURERS = (
 
 NO_SESSION = 401
 NOT_FOUND = 404
-LOG_IN_REFUSED = (400, 401, 403)
 
 _TOKEN = re.compile(r"[0-9]{6,30}")
 _BLANKS_AND_DASHES = re.compile(r"[\s-]+")
@@ -97,19 +100,14 @@ class _Configuration:
     client_secret: str
 
 
-class SunKing:
+class SunKing(PlainDevice):
     """Asks the vendor's asset control for tokens."""
 
     def __init__(
         self, manufacturer: Manufacturer, secrets: Callable[[str], Mapping[str, Any]]
     ) -> None:
-        self.manufacturer = manufacturer
-        self._secrets = secrets
+        super().__init__(manufacturer, secrets)
         self._sessions = Sessions()
-
-    def rules(self, device: Device, kind: VendKind) -> VendRules:
-        """Whole days, without a limit that the vendor would state."""
-        return self.manufacturer.rules[kind]
 
     def vend(self, order: VendOrder) -> Sold:
         """Ask for one token. Only where the vendor did not take our session is it asked twice.
@@ -186,21 +184,6 @@ class SunKing:
             raise FieldError("token", "must be 6 to 30 digits")
         return token
 
-    def seal(
-        self, serial_number: str, technical: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Any], int]:
-        """A unit has no technical fields, and no counter here.
-
-        Raises:
-            FieldError: there is one all the same.
-        """
-        refuse_unknown(technical)
-        return {}, 0
-
-    def reveal(self, device: Device) -> Mapping[str, Any]:
-        """What was entered for a device, with its secrets: ``seal`` takes it as it is."""
-        return device.technical
-
     def _configuration(self) -> _Configuration:
         """Where the vendor is, and who we are there."""
         content = self._secrets(SECRET)
@@ -235,8 +218,7 @@ def _log_in(configuration: _Configuration) -> Session:
     """A new session. Whatever goes wrong here, no token was asked for.
 
     Raises:
-        VendRefused: the vendor does not know us.
-        VendorUnreachable: it gave no clear answer.
+        VendRefused, VendorUnreachable: as ``log_in``.
     """
     form = {
         "grant_type": "client_credentials",
@@ -245,16 +227,7 @@ def _log_in(configuration: _Configuration) -> Session:
         "scope": "roles",
     }
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-    body = urlencode(form).encode()
-    try:
-        answer = ask("POST", configuration.auth_url, headers, LOG_IN_SECONDS_MAX, body)
-        if answer.status in LOG_IN_REFUSED:
-            raise VendRefused("authentication_failed")
-        require_success(answer)
-        given = fields_of(answer)
-        return bearer(given.get("access_token"), given.get("expires_in"))
-    except VendUncertain as unclear:
-        raise VendorUnreachable(f"the log-in failed: {unclear}") from unclear
+    return log_in(configuration.auth_url, headers, urlencode(form).encode(), access_token)
 
 
 # --- what the answer means --------------------------------------------------------------------

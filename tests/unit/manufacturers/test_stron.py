@@ -221,7 +221,6 @@ def test_a_new_session_that_is_refused_too_is_a_clear_no():
         logged_in(None),
         answering(b""),
         answering(b"<html>"),
-        answering(b"", status="401 No"),
         answering(b"", status="500 Oops"),
         sending(b""),
     ],
@@ -229,6 +228,13 @@ def test_a_new_session_that_is_refused_too_is_a_clear_no():
 def test_a_log_in_that_fails_has_asked_for_no_token(log_in: Behaviour):
     with pytest.raises(VendorUnreachable):
         vended(log_in)
+
+
+@pytest.mark.parametrize("status", ["400 Bad", "401 No", "403 No"])
+def test_a_log_in_that_is_refused_is_a_clear_no(status: str):
+    with pytest.raises(VendRefused) as refused:
+        vended(answering(b"", status=status))
+    assert refused.value.code == "authentication_failed"
 
 
 def test_nobody_at_the_other_end_is_told_as_such():
