@@ -122,9 +122,11 @@ def reconcile(event: CloudWatchEvent, wiring: Wiring) -> None:
 
 
 def check_manufacturer(event: Any, wiring: Wiring) -> dict[str, str]:
-    """Ask the manufacturer that ``{"manufacturer": "<key>"}`` names something harmless."""
-    key = event.get("manufacturer") if isinstance(event, dict) else None
-    checked = wiring.check_manufacturers.check(str(key))
+    """Ask the manufacturer that ``{"manufacturer": "<key>", "serial_number"?}`` names something
+    harmless, about that device where it needs one."""
+    asked = event if isinstance(event, dict) else {}
+    key, serial_number = asked.get("manufacturer"), asked.get("serial_number") or ""
+    checked = wiring.check_manufacturers.check(str(key), str(serial_number))
     return {"manufacturer": str(key), "code": checked.code, "detail": checked.detail}
 
 

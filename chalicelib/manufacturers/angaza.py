@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
+from urllib.parse import urlencode
 
 from chalicelib.domain.account import Kind
 from chalicelib.domain.allocation import VendKind, VendRules
@@ -59,6 +60,8 @@ MANUFACTURERS = (
             for kind in (VendKind.TIME, VendKind.UNLOCK, VendKind.RESET)
         },
         local=False,
+        checkable=True,
+        checked_by_device=True,
         timeout_seconds=SECONDS_MAX,
         absolute=True,
         authentication="HTTP Basic",
@@ -121,6 +124,25 @@ class Angaza(PlainDevice):
             json.dumps(asked).encode(),
         )
         return Sold(_keycode_of(answer, configuration))
+
+    def check(self, serial_number: str) -> None:
+        """Ask how a unit stands.
+
+        Raises:
+            VendRefused: the vendor does not take our credentials.
+            VendorUnreachable, VendUncertain, SecretMissing: it does not tell.
+        """
+        configuration = self._configuration()
+        answer = ask(
+            "GET",
+            f"{configuration.base_url}/unit_credit?{urlencode({'unit_number': serial_number})}",
+            {**JSON_HEADERS, "Authorization": f"Basic {configuration.basic}"},
+            SECONDS_MAX,
+        )
+        if answer.status in UNAUTHORISED:
+            raise VendRefused("authentication_failed")
+        require_success(answer)
+        fields_of(answer)
 
     def look_up(self, order: VendOrder) -> Sold:
         """Always uncertain: repeating the vend tells more than any search.

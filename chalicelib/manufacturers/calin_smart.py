@@ -56,6 +56,8 @@ MANUFACTURERS = (
             **{kind: VendRules(step=Fraction(1)) for kind in _MAINTENANCE},
         },
         local=False,
+        checkable=True,
+        checked_by_device=True,
         timeout_seconds=SECONDS_MAX,
         one_at_a_time=True,
         absent_after_seconds=60,
@@ -164,21 +166,36 @@ class CalinSmart(KeypadMeter):
         if order.vend.called_at is None:
             raise VendUncertain("nobody knows when the vendor was called")
         configuration = self._configuration()
+        answer = self._history(configuration, order.vend.serial_number)
+        purchases = _purchases(answer, configuration.time_zone)
+        return Sold(_token_bought(order, order.vend.called_at, purchases))
+
+    def check(self, serial_number: str) -> None:
+        """Ask for the purchases of a meter.
+
+        Raises:
+            VendRefused: the vendor's answer is a listed no.
+            VendorUnreachable, VendUncertain, SecretMissing: it does not tell.
+        """
+        answer = self._history(self._configuration(), serial_number)
+        require_success(answer)
+        require_sold(fields_of(answer))
+
+    def _history(self, configuration: _Configuration, serial_number: str) -> Answer:
+        """What the vendor answers to the question for a meter's purchases."""
         asked = {
             **configuration.identity,
             "customer_number": "",
             "customer_name": "",
-            "meter_number": order.vend.serial_number,
+            "meter_number": serial_number,
         }
-        answer = ask(
+        return ask(
             "POST",
             f"{configuration.base_url}/POS_PurchaseHistory",
             JSON_HEADERS,
             SECONDS_MAX,
             json.dumps(asked).encode(),
         )
-        purchases = _purchases(answer, configuration.time_zone)
-        return Sold(_token_bought(order, order.vend.called_at, purchases))
 
     def _configuration(self) -> _Configuration:
         """Where the vendor is, who we are there, and which clock it writes its times by."""

@@ -63,6 +63,8 @@ MANUFACTURERS = (
         recovery=RecoveryClass.OPAQUE,
         rules={VendKind.ENERGY: VendRules(step=STEP, money_step_minor=1)},
         local=False,
+        checkable=True,
+        checked_by_device=True,
         timeout_seconds=SPARE_SECONDS + CLOCKS_APART_SECONDS + SECONDS_MAX,
         authentication="user and a password hashed with the day, and a signature, in SOAP",
         unverified=(
@@ -127,20 +129,41 @@ class Chint(KeypadMeter):
             VendUncertain: whatever is not clearly a sale.
             SecretMissing: the credentials are not configured; nothing was asked.
         """
-        paid = (transaction_id(order), order.vend.serial_number, _amount(order))
+        paid = {
+            "TID": transaction_id(order),
+            "CustomerID": order.vend.serial_number,
+            "Amount": _amount(order),
+        }
+        return _sold(*self._ask("Transaction", paid))
+
+    def check(self, serial_number: str) -> None:
+        """Have a meter validated, which sells nothing.
+
+        Raises:
+            VendorUnreachable, VendUncertain, SecretMissing: the vendor does not say yes.
+        """
+        answer, secrets = self._ask("Validation", {"CustomerID": serial_number})
+        _require_yes(soap.fields_of(answer, NAMESPACE, "ValidationResult"), secrets)
+
+    def _ask(self, operation: str, fields: Mapping[str, str]) -> tuple[Answer, tuple[str, ...]]:
+        """What the vendor answers, and what of our question must not be told."""
         configuration = self._configuration()
         self._pause(seconds_to_wait(self._now()))
         now = self._now()
         pass_word = hashed_password(configuration.password, now)
+        signed = {**fields, "ParaSignature": signature(tuple(fields.values()), now)}
+        names = {"UserName": configuration.user_name, "PassWord": pass_word}
+        question = soap.question(NAMESPACE, ("PrepaidSoapHeader", names), (operation, signed))
         answer = ask(
             "POST",
             configuration.base_url,
             soap.HEADERS,
             SECONDS_MAX,
-            _question(configuration.user_name, pass_word, paid, signature(paid, now)),
+            question,
             configuration.tls,
         )
-        return _sold(answer, (pass_word, configuration.password, configuration.user_name))
+        require_success(answer)
+        return answer, (pass_word, configuration.password, configuration.user_name)
 
     def _configuration(self) -> _Configuration:
         content = self._secrets(SECRET)
@@ -221,30 +244,24 @@ def _amount(order: VendOrder) -> str:
     return f"{whole}.{decimals:0<4}"
 
 
-def _question(user_name: str, pass_word: str, paid: tuple[str, str, str], signed: str) -> bytes:
-    """The whole request: who asks, and for what."""
-    fields = dict(zip(("TID", "CustomerID", "Amount"), paid, strict=True))
-    return soap.question(
-        NAMESPACE,
-        ("PrepaidSoapHeader", {"UserName": user_name, "PassWord": pass_word}),
-        ("Transaction", {**fields, "ParaSignature": signed}),
-    )
-
-
 # --- what the answer means --------------------------------------------------------------------
 
 
 def _sold(answer: Answer, secrets: tuple[str, ...]) -> Sold:
     """The sale, if the answer clearly is one. ``secrets`` are kept out of what errors quote."""
-    require_success(answer)
     result = soap.fields_of(answer, NAMESPACE, "TransactionResult")
-    said, reason = result.get("Result", ""), result.get("Reason", "")
-    if said.casefold() not in SUCCESSES or reason.casefold() not in NO_COMPLAINTS:
-        raise VendUncertain(words_of(f"Result {said}, Reason {reason}", secrets))
+    _require_yes(result, secrets)
     token = sts.token_of(result.get("RechargeToken"))
     if token is None:
         raise VendUncertain("success without a token of 20 digits")
     return Sold(token, units=_kwh(result.get("Energy", "")), before=_new_key(result))
+
+
+def _require_yes(result: Mapping[str, str], secrets: tuple[str, ...]) -> None:
+    """Go on with a clear yes only."""
+    said, reason = result.get("Result", ""), result.get("Reason", "")
+    if said.casefold() not in SUCCESSES or reason.casefold() not in NO_COMPLAINTS:
+        raise VendUncertain(words_of(f"Result {said}, Reason {reason}", secrets))
 
 
 def _kwh(text: str) -> Fraction:

@@ -137,7 +137,7 @@ class DalyBms(PlainDevice):
 
         return self._sessions.call(repr(configuration), lambda: _log_in(configuration), switch)
 
-    def check(self) -> None:
+    def check(self, serial_number: str) -> None:
         """Log in anew, and do nothing with it.
 
         Raises:

@@ -50,6 +50,8 @@ MANUFACTURERS = (
             **{kind: VendRules(step=Fraction(1)) for kind in _MAINTENANCE},
         },
         local=False,
+        checkable=True,
+        checked_by_device=True,
         timeout_seconds=SECONDS_MAX,
         authentication="user and password in the query",
         unverified=(
@@ -84,18 +86,30 @@ class GomeLongV1(KeypadMeter):
             SecretMissing: the credentials are not configured; nothing was asked.
         """
         call, asked = _call(order.vend)
+        answer, secrets = self._ask(call, asked)
+        return Sold(_token_of(answer, secrets))
+
+    def check(self, serial_number: str) -> None:
+        """Ask for the contract of a meter.
+
+        Raises:
+            VendRefused: the vendor says no and why.
+            VendorUnreachable, VendUncertain, SecretMissing: it does not tell.
+        """
+        meter = {"MeterType": _ELECTRICITY, "MeterCode": serial_number}
+        answer, secrets = self._ask("GetContractInfo", meter)
+        _data_of(answer, secrets)
+
+    def _ask(self, call: str, asked: Mapping[str, str]) -> tuple[Answer, tuple[str, ...]]:
+        """What the vendor answers, and what of our question must not be told."""
         content = self._secrets(SECRET)
         base_url = credentials.base_url(content, SECRET)
         user_id = credentials.text(content, "user_id", SECRET)
         password = credentials.text(content, "password", SECRET)
         query = urlencode({"UserId": user_id, "Password": password, **asked})
-        answer = ask(
-            "GET",
-            f"{base_url}/api/Power/{call}?{query}",
-            {"Accept": "application/json"},
-            SECONDS_MAX,
-        )
-        return Sold(_token_of(answer, (password, user_id)))
+        url = f"{base_url}/api/Power/{call}?{query}"
+        answer = ask("GET", url, {"Accept": "application/json"}, SECONDS_MAX)
+        return answer, (password, user_id)
 
 
 def _call(vend: Vend) -> tuple[str, Mapping[str, str]]:
@@ -116,17 +130,23 @@ def _call(vend: Vend) -> tuple[str, Mapping[str, str]]:
 # --- what the answer means --------------------------------------------------------------------
 
 
-def _token_of(answer: Answer, secrets: tuple[str, ...] = ()) -> str:
-    """The token, if the answer clearly is one. ``secrets`` are kept out of what errors quote."""
+def _data_of(answer: Answer, secrets: tuple[str, ...]) -> object:
+    """What a clear success holds. ``secrets`` are kept out of what errors quote."""
     require_success(answer)
     fields = fields_of(answer)
     code, data, message = fields.get("Code"), fields.get("Data"), fields.get("Message")
     if type(code) is not int:
         raise VendUncertain("no Code")
-    if code not in SUCCESSES:
-        if data or not isinstance(message, str) or not message.strip():
-            raise VendUncertain(f"code {code} with data, or without a reason")
-        raise VendRefused("refused_by_vendor", words_of(message, secrets))
+    if code in SUCCESSES:
+        return data
+    if data or not isinstance(message, str) or not message.strip():
+        raise VendUncertain(f"code {code} with data, or without a reason")
+    raise VendRefused("refused_by_vendor", words_of(message, secrets))
+
+
+def _token_of(answer: Answer, secrets: tuple[str, ...] = ()) -> str:
+    """The token, if the answer clearly is one."""
+    data = _data_of(answer, secrets)
     token = sts.token_of(data.get("Token")) if isinstance(data, dict) else None
     if token is None:
         raise VendUncertain("success without a token of 20 digits")

@@ -42,6 +42,8 @@ MANUFACTURERS = (
         recovery=RecoveryClass.OPAQUE,
         rules={VendKind.ENERGY: VendRules(step=sts.STEP)},
         local=False,
+        checkable=True,
+        checked_by_device=True,
         timeout_seconds=SECONDS_MAX,
         authentication="a client certificate (mutual TLS)",
         unverified=(
@@ -83,17 +85,32 @@ class MicroStar(KeypadMeter):
             SecretMissing: address or certificate are not configured; nothing was asked.
         """
         kwh = sts.kwh_of(order.vend)
+        asked = {"deviceNo": order.vend.serial_number, "rechargeAmount": kwh}
+        return Sold(_token_of(self._ask("getStsVendingToken", asked)))
+
+    def check(self, serial_number: str) -> None:
+        """Ask what the vendor knows of a meter; that it answers at all shows the certificate.
+
+        Raises:
+            VendRefused: the vendor's code is a listed no.
+            VendorUnreachable, VendUncertain, SecretMissing: it does not tell.
+        """
+        code = _code(_fields_of(self._ask("deviceInfo", {"deviceNo": serial_number})))
+        if code in REFUSALS:
+            raise VendRefused(REFUSALS[code])
+        if code != SUCCESS:
+            raise VendUncertain(f"code {code}")
+
+    def _ask(self, call: str, asked: Mapping[str, str]) -> Answer:
         content = self._secrets(SECRET)
         base_url = credentials.base_url(content, SECRET)
-        query = urlencode({"deviceNo": order.vend.serial_number, "rechargeAmount": kwh})
-        answer = ask(
+        return ask(
             "GET",
-            f"{base_url}/getStsVendingToken?{query}",
+            f"{base_url}/{call}?{urlencode(asked)}",
             {"Accept": "application/json"},
             SECONDS_MAX,
             tls=self._context(content),
         )
-        return Sold(_token_of(answer))
 
     def _context(self, content: Mapping[str, Any]) -> ssl.SSLContext:
         """The certificate made ready to be shown: once for each content of the secret."""
@@ -110,12 +127,15 @@ class MicroStar(KeypadMeter):
 # --- what the answer means --------------------------------------------------------------------
 
 
+def _fields_of(answer: Answer) -> Mapping[str, Any]:
+    require_success(answer)
+    return fields_of(answer)
+
+
 def _token_of(answer: Answer) -> str:
     """The token, if the answer clearly is one."""
-    require_success(answer)
-    fields = fields_of(answer)
-    code = _code(fields.get("errorCode", SUCCESS))
-    given = fields.get("token")
+    fields = _fields_of(answer)
+    code, given = _code(fields), fields.get("token")
     if code in REFUSALS and not given:
         raise VendRefused(REFUSALS[code])
     if code != SUCCESS:
@@ -126,8 +146,12 @@ def _token_of(answer: Answer) -> str:
     return token
 
 
-def _code(given: object) -> int | None:
-    """The code, a whole number or one as a text; ``None`` for anything else."""
+def _code(fields: Mapping[str, Any]) -> int | None:
+    """The code, a whole number or one as a text; success where there is none.
+
+    ``None`` for anything else.
+    """
+    given = fields.get("errorCode", SUCCESS)
     if type(given) is int:
         return given
     is_number = isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 9

@@ -152,7 +152,7 @@ class SparkShs(PlainDevice):
             repr(configuration), lambda: _log_in(configuration), read_and_ask
         )
 
-    def check(self) -> None:
+    def check(self, serial_number: str) -> None:
         """Log in anew, and do nothing with it.
 
         Raises:

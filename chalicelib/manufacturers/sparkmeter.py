@@ -168,7 +168,7 @@ class SparkMeter(PlainDevice):
         )
         return _sold(answer, site.token)
 
-    def check(self) -> None:
+    def check(self, serial_number: str) -> None:
         """Ask Koios for the transactions of the last minutes. Sites are not asked.
 
         Raises:

@@ -162,7 +162,7 @@ class Steama(PlainDevice):
 
         return self._sessions.call(repr(configuration), lambda: _log_in(configuration), top_up)
 
-    def check(self) -> None:
+    def check(self, serial_number: str) -> None:
         """Log in anew, and do nothing with it.
 
         Raises:

@@ -130,7 +130,7 @@ class Stron(KeypadMeter):
             repr(configuration), lambda: _log_in(configuration), ask_for_token
         )
 
-    def check(self) -> None:
+    def check(self, serial_number: str) -> None:
         """Log in anew, and do nothing with it.
 
         Raises:

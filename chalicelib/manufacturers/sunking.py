@@ -157,7 +157,7 @@ class SunKing(PlainDevice):
             repr(configuration), lambda: _log_in(configuration), ask_for_unit
         )
 
-    def check(self) -> None:
+    def check(self, serial_number: str) -> None:
         """Log in anew, and do nothing with it.
 
         Raises:

@@ -34,21 +34,26 @@ class CheckManufacturers:
         self._manufacturers = manufacturers
         self._journal = journal
 
-    def check(self, key: str) -> Checked:
-        """Ask the manufacturer of that key; nothing is raised, whatever comes of it."""
-        checked = self._checked(key)
+    def check(self, key: str, serial_number: str) -> Checked:
+        """Ask the manufacturer of that key, about that device (or ``""``) where it needs one.
+
+        Nothing is raised, whatever comes of it.
+        """
+        checked = self._checked(key, serial_number)
         self._journal.event("manufacturer_checked", manufacturer=key, code=checked.code)
         return checked
 
-    def _checked(self, key: str) -> Checked:
+    def _checked(self, key: str, serial_number: str) -> Checked:
         try:
             module = self._manufacturers.get(key)
         except KeyError:
             return Checked("unknown_manufacturer", "there is none of that key")
         if not can_be_checked(module):
             return Checked("not_offered", "it has no call that is known to sell nothing")
+        if module.manufacturer.checked_by_device and not serial_number:
+            return Checked("serial_number_needed", "it can be asked about a device only")
         try:
-            module.check()
+            module.check(serial_number)
         except SecretMissing as missing:
             return Checked("secret_missing", missing.detail)
         except (VendRefused, VendorUnreachable, VendUncertain) as failed:

@@ -240,15 +240,21 @@ def test_a_system_that_broke_is_replaced_and_the_plan_goes_on(
 
 
 @pytest.mark.parametrize(
-    "vendor", ["sunking", "spark_shs", "steama", "daly_bms", "stron", "sparkmeter"]
+    "vendor",
+    [
+        *("sunking", "spark_shs", "steama", "daly_bms", "stron", "sparkmeter"),
+        *("angaza", "calin_smart", "chint", "gomelong_v1", "microstar"),
+    ],
 )
 def test_a_manufacturer_is_checked_without_a_sale(cloud: Cloud, vendor: str) -> None:
+    serial_number = serial()
     answer = cloud.aws("lambda").invoke(
         FunctionName=cloud.stack["functions"]["check_manufacturer"],
-        Payload=json.dumps({"manufacturer": vendor}).encode(),
+        Payload=json.dumps({"manufacturer": vendor, "serial_number": serial_number}).encode(),
     )
     assert json.loads(answer["Payload"].read()) == {
         "manufacturer": vendor,
         "code": "ok",
         "detail": "",
     }
+    assert cloud.fakes.vends(vendor, serial_number) == []

@@ -40,7 +40,7 @@ class Manufacturer:
     device, amount and time alone, so a device has one vend in flight at most. ``switched``: its
     devices run until they are told to stop, so they are looked at when their paid time ends.
     ``tells_serials``: it can be asked whether a serial number is known to it. ``checkable``: it
-    can be asked something that sells nothing.
+    can be asked something that sells nothing; ``checked_by_device``: about a device only.
     ``absent_after_seconds``: so long after a call, a vend that a search does not find was surely
     not made (searchable manufacturers). ``demo``: its devices are not real.
 
@@ -63,6 +63,7 @@ class Manufacturer:
     switched: bool = False
     tells_serials: bool = False
     checkable: bool = False
+    checked_by_device: bool = False
     demo: bool = False
     authentication: str = "none: computed here"
     remote: bool = False
@@ -273,8 +274,10 @@ class Directory(Vendor, Protocol):
 class Checkable(Vendor, Protocol):
     """A vendor that can be asked something that sells nothing (``checkable``)."""
 
-    def check(self) -> None:
-        """Ask it, with our credentials. One that was kept from before does not count.
+    def check(self, serial_number: str) -> None:
+        """Ask it, with our credentials, about that device where it needs one.
+
+        A session that was kept from before does not count.
 
         Raises:
             VendRefused, VendorUnreachable, VendUncertain, SecretMissing: what is wrong.

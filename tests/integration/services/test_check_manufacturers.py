@@ -36,9 +36,9 @@ CHECKABLE: dict[str, Callable[[], FakeVendor]] = {
 every_checkable = pytest.mark.parametrize("key", list(CHECKABLE))
 
 
-def checked(wiring: Wiring, key: Any) -> str:
+def checked(wiring: Wiring, key: Any, **more: Any) -> str:
     """The code of a check."""
-    return workers.check_manufacturer({"manufacturer": key}, wiring)["code"]
+    return workers.check_manufacturer({"manufacturer": key, **more}, wiring)["code"]
 
 
 @every_checkable
@@ -79,7 +79,7 @@ def test_credentials_that_are_refused_are_told(cloud: Cloud, wiring: Wiring) -> 
         assert checked(wiring, "sunking") == "authentication_failed"
 
 
-@pytest.mark.parametrize("key", ["calin", "gomelong", "openpaygo", "microstar"])
+@pytest.mark.parametrize("key", ["calin", "gomelong", "openpaygo", "stron_v3", "demo_meter"])
 def test_what_cannot_be_asked_without_a_sale_is_not_asked(wiring: Wiring, key: str) -> None:
     assert checked(wiring, key) == "not_offered"
 
@@ -88,3 +88,13 @@ def test_what_cannot_be_asked_without_a_sale_is_not_asked(wiring: Wiring, key: s
 def test_an_unknown_manufacturer_is_told(wiring: Wiring, key: Any) -> None:
     assert checked(wiring, key) == "unknown_manufacturer"
     assert workers.check_manufacturer([], wiring)["code"] == "unknown_manufacturer"
+
+
+BY_DEVICE = ["angaza", "calin_smart", "chint", "gomelong_v1", "microstar"]
+
+
+@pytest.mark.parametrize("key", BY_DEVICE)
+def test_who_can_be_asked_about_a_device_only_needs_one(wiring: Wiring, key: str) -> None:
+    for none in ({}, {"serial_number": ""}, {"serial_number": None}):
+        assert checked(wiring, key, **none) == "serial_number_needed"
+    assert checked(wiring, key, serial_number="47001") == "secret_missing"

@@ -238,7 +238,8 @@ def test_the_vending_function_may_do_what_it_does(
 def test_the_checking_function_may_do_what_it_does(cloud: Cloud, clock: FixedClock) -> None:
     with recorded() as made:
         for stated in Wiring(clock).manufacturers.all():
-            answer = workers.check_manufacturer({"manufacturer": stated.key}, Wiring(clock))
+            asked = {"manufacturer": stated.key, "serial_number": "47001"}
+            answer = workers.check_manufacturer(asked, Wiring(clock))
             assert (answer["code"] == "secret_missing") == stated.checkable
     assert made == allowed("check_manufacturer")
 

@@ -419,3 +419,29 @@ def test_a_unit_has_no_technical_fields():
     with pytest.raises(FieldError) as error:
         vendor("http://a.example").seal("1", {"secret_key": "x"})
     assert error.value.field == "technical.secret_key"
+
+
+# --- a question that sells nothing ------------------------------------------------------------
+
+
+def test_a_check_asks_how_a_unit_stands():
+    with serving(answering(b"{}")) as server:
+        vendor(f"{server.url}/nexus/v1").check("A 1&2")
+        request = server.requests[0]
+    assert request.startswith(b"GET /nexus/v1/unit_credit?unit_number=A+1%262 HTTP/1.1\r\n")
+    assert f"Authorization: Basic {BASIC}".encode() in request
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (answering(b"", status="401 No"), VendRefused),
+        (answering(b"", status="403 No"), VendRefused),
+        (answering(b"<html>"), VendUncertain),
+        (answering(b"{}", status="404 No"), VendUncertain),
+        (answering(b"", status="500 Oops"), VendorSilent),
+    ],
+)
+def test_a_check_that_is_not_answered_well_says_so(answer: Behaviour, error: type[MwangaError]):
+    with serving(answer) as server, pytest.raises(error):
+        vendor(server.url).check("1")

@@ -623,3 +623,23 @@ def test_a_meter_has_no_technical_fields():
     with pytest.raises(FieldError) as error:
         vendor("http://a.example").seal(SERIAL, {"customer_id": "x"})
     assert error.value.field == "technical.customer_id"
+
+
+# --- a question that sells nothing ------------------------------------------------------------
+
+
+def test_a_check_asks_for_a_meters_purchases():
+    with serving(answering(history(purchase()))) as server:
+        vendor(f"{server.url}/api").check(SERIAL)
+        head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /api/POS_PurchaseHistory HTTP/1.1\r\n")
+    assert json.loads(body)["meter_number"] == SERIAL
+    assert "password_vend" not in json.loads(body)
+
+
+def test_a_check_tells_a_listed_no_from_an_answer_that_is_none():
+    with serving(answering(history(code="02"))) as server, pytest.raises(VendRefused) as refused:
+        vendor(server.url).check(SERIAL)
+    assert refused.value.code == "authentication_failed"
+    with serving(answering(b"<html>")) as server, pytest.raises(VendUncertain):
+        vendor(server.url).check(SERIAL)

@@ -685,3 +685,27 @@ def test_a_meter_has_no_technical_fields():
 def test_what_was_entered_for_a_meter_is_told_as_it_is():
     device = Device(METER, Kind.METER, "chint", 1, date(2026, 1, 1))
     assert vendor("http://a.example").reveal(device) == {}
+
+
+# --- a question that sells nothing ------------------------------------------------------------
+
+
+def validated(result: str = "0", reason: str = "") -> bytes:
+    said = f"<Result>{result}</Result><Reason>{reason}</Reason><MeterNo>{METER}</MeterNo>"
+    return envelope(f"<ValidationResult>{said}</ValidationResult>")
+
+
+def test_a_check_has_a_meter_validated():
+    with serving(answering(validated())) as server:
+        vendor(server.url).check(METER)
+        body = server.requests[0].partition(b"\r\n\r\n")[2].decode()
+    assert "Validation" in body and "Transaction" not in body
+    assert f"CustomerID>{METER}<" in body
+    md5 = hashlib.md5(f"Chint;{METER};32440;".encode()).hexdigest().upper()
+    assert f"ParaSignature>{md5}<" in body
+
+
+@pytest.mark.parametrize("body", [validated("3", "unknown"), sale(), b"<html/>", b""])
+def test_a_check_that_is_not_answered_well_says_so(body: bytes):
+    with serving(answering(body)) as server, pytest.raises(VendUncertain):
+        vendor(server.url).check(METER)

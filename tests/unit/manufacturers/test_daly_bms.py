@@ -265,12 +265,12 @@ def test_a_refusal_of_the_session_in_the_body_counts_too():
 def test_a_check_logs_in_anew_and_switches_nothing():
     with serving(InTurn([logged_in(), logged_in()])) as server:
         made = vendor(server.url)
-        made.check()
-        made.check()
+        made.check("")
+        made.check("")
         assert len(server.requests) == 2
     expired = json.dumps({"status": 401, "msg": "no", "response": False}).encode()
     with serving(answering(expired)) as server, pytest.raises(VendRefused):
-        vendor(server.url).check()
+        vendor(server.url).check("")
 
 
 @pytest.mark.parametrize("status", ["400 Bad", "401 No", "403 No"])

@@ -413,3 +413,24 @@ def test_a_meter_has_no_technical_fields():
 def test_what_was_entered_for_a_meter_is_told_as_it_is():
     device = Device("47000123456", Kind.METER, "gomelong_v1", 1, date(2026, 1, 1))
     assert vendor("http://a.example").reveal(device) == {}
+
+
+# --- a question that sells nothing ------------------------------------------------------------
+
+
+def test_a_check_asks_for_the_contract_of_a_meter():
+    with serving(answering(sold(token=None))) as server:
+        vendor(server.url).check("47000123456")
+        target = server.requests[0].split(b" ")[1].decode("ascii")
+    path, _, query = target.partition("?")
+    assert path == "/api/Power/GetContractInfo"
+    assert dict(parse_qsl(query, strict_parsing=True)) == WHO
+
+
+def test_a_check_tells_a_no_from_an_answer_that_is_none():
+    with serving(answering(failed("wrong password"))) as server:
+        with pytest.raises(VendRefused) as refused:
+            vendor(server.url).check("47000123456")
+        assert str(refused.value) == "wrong password"
+    with serving(answering(b"<html>")) as server, pytest.raises(VendUncertain):
+        vendor(server.url).check("47000123456")

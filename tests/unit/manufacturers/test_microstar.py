@@ -332,3 +332,27 @@ def test_a_meter_has_no_technical_fields():
     assert vendor({}).seal(METER, {}) == ({}, 0)
     with pytest.raises(FieldError):
         vendor({}).seal(METER, {"sgc": "123456"})
+
+
+# --- a question that sells nothing ------------------------------------------------------------
+
+
+def test_a_check_asks_what_is_known_of_a_meter():
+    with serving(answering(b'{"errorCode": 1000}')) as server:
+        vendor(secret(f"{server.url}/TMR")).check(METER)
+        target = server.requests[0].partition(b" HTTP")[0].decode()
+    assert target == f"GET /TMR/deviceInfo?deviceNo={METER}"
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b'{"errorCode": 1003}', VendRefused),
+        (b'{"errorCode": 1005}', VendUncertain),
+        (b'{"errorCode": "x"}', VendUncertain),
+        (b"<html>", VendUncertain),
+    ],
+)
+def test_a_check_that_is_not_answered_well_says_so(body: bytes, error: type[MwangaError]):
+    with serving(answering(body)) as server, pytest.raises(error):
+        vendor(secret(server.url)).check(METER)
