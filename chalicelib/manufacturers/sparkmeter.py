@@ -60,7 +60,10 @@ MANUFACTURERS = (
         name="SparkMeter",
         kind=Kind.METER,
         recovery=RecoveryClass.SEARCHABLE,
-        rules={VendKind.ENERGY: VendRules(step=Fraction(1, 1000), money_step_minor=1)},
+        rules={
+            VendKind.ENERGY: VendRules(step=Fraction(1, 1000), money_step_minor=1),
+            VendKind.RESET: VendRules(step=Fraction(1)),
+        },
         local=False,
         checkable=True,
         timeout_seconds=SECONDS_MAX,
@@ -71,6 +74,7 @@ MANUFACTURERS = (
         unverified=(
             "how soon Koios shows a transaction",
             "whether a repeated external_id is refused",
+            "what a reset of a meter does, and what is answered to it",
         ),
     ),
 )
@@ -134,7 +138,7 @@ class SparkMeter(PlainDevice):
     """
 
     def vend(self, order: VendOrder) -> Sold:
-        """Top the meter up: one request, never repeated here.
+        """Top the meter up, or have it reset: one request, never repeated here.
 
         Raises:
             VendRefused: the vendor said no, or the device's ``customer_id`` or ``site`` is not
@@ -143,7 +147,7 @@ class SparkMeter(PlainDevice):
             VendUncertain: anything else.
             SecretMissing: the credentials are not configured; nothing was asked.
         """
-        amount = _amount(order)
+        amount = None if order.vend.kind is VendKind.RESET else _amount(order)
         customer_id = order.technical.get("customer_id")
         if not isinstance(customer_id, str):
             raise VendRefused("no_customer_id")
@@ -153,20 +157,17 @@ class SparkMeter(PlainDevice):
             site = _site(content, order)
         except _UnknownSite:
             raise VendRefused("unknown_site") from None
+        if amount is None:
+            answer = _post(site, f"customers/{quote(customer_id, safe='')}/reset-meter", {})
+            _require_taken(answer, site.token)
+            return Sold()
         asked = {
             "customer_id": customer_id,
             "amount": amount,
             "source": "cash",
             "external_id": order.external_id,
         }
-        answer = ask(
-            "POST",
-            f"{site.base_url}/api/v0/transaction/",
-            site.headers,
-            SECONDS_MAX,
-            json.dumps(asked).encode(),
-        )
-        return _sold(answer, site.token)
+        return _sold(_post(site, "transaction/", asked), site.token)
 
     def check(self, serial_number: str) -> None:
         """Ask Koios for the transactions of the last minutes. Sites are not asked.
@@ -192,6 +193,8 @@ class SparkMeter(PlainDevice):
             VendUncertain: it cannot be told.
             SecretMissing: the credentials are not configured.
         """
+        if order.vend.kind is VendKind.RESET:
+            raise VendUncertain("resets are in no list")
         content = self._secrets(SECRET)
         if order.vend.reference is None:
             return _search(_koios(content), order)
@@ -296,8 +299,13 @@ def _site(content: Mapping[str, Any], order: VendOrder) -> _Site:
 # --- what the answers mean --------------------------------------------------------------------
 
 
-def _sold(answer: Answer, secret: str) -> Sold:
-    """The top-up that was taken, if the answer to it clearly says so."""
+def _post(site: _Site, path: str, asked: Mapping[str, Any]) -> Answer:
+    body = json.dumps(asked).encode()
+    return ask("POST", f"{site.base_url}/api/v0/{path}", site.headers, SECONDS_MAX, body)
+
+
+def _require_taken(answer: Answer, secret: str) -> Mapping[str, Any]:
+    """What a site says of what it has done, if it clearly has."""
     if answer.status not in REFUSING_STATUSES:
         require_success(answer)
     fields = fields_of(answer)
@@ -309,8 +317,14 @@ def _sold(answer: Answer, secret: str) -> Sold:
     require_success(answer)
     if error is not None and error is not False:
         raise VendUncertain("neither a clear yes nor a clear no")
-    delivered = fields.get("status") == "processed"
-    return Sold(reference=_reference(named), delivered=delivered)
+    return fields
+
+
+def _sold(answer: Answer, secret: str) -> Sold:
+    """The top-up that was taken, if the answer to it clearly says so."""
+    taken = _require_taken(answer, secret)
+    delivered = taken.get("status") == "processed"
+    return Sold(reference=_reference(taken.get("transaction_id")), delivered=delivered)
 
 
 def _named(answer: Answer, external_id: str, reference: str) -> Sold:

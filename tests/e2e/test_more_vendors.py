@@ -199,6 +199,14 @@ def test_a_meter_is_cleared_by_a_token(cloud: Cloud, company: Company, vendor: s
     assert cloud.fakes.issued(vendor, household.serial_number) == values
 
 
+def test_a_meter_of_sparkmeter_is_reset_without_a_token(cloud: Cloud, company: Company) -> None:
+    household = company.meter(manufacturer="sparkmeter")
+    done = act(cloud, household, "reset")
+    assert (done["status"], done["tokens"][0]["value"]) == ("completed", None)
+    [asked] = cloud.fakes.vends("sparkmeter", household.known_as)
+    assert asked["request"] == {"call": "reset-meter"}
+
+
 def test_a_system_with_tokens_is_locked_set_anew_and_synchronised(
     cloud: Cloud, company: Company
 ) -> None:

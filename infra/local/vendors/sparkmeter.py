@@ -11,6 +11,7 @@ processed when it is first looked at, unless the fault ``pending`` is in force.
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -59,6 +60,7 @@ _TRANSACTION = {
     "source": just("cash"),
     "external_id": TEXT,
 }
+_RESET_PATH = re.compile(rf"/site/api/v0/customers/(?P<customer>{_UUID})/reset-meter")
 _SEARCH = {
     "filters": OBJECT,
     "cursor": Field("null or a text", lambda value: isinstance(value, str | None)),
@@ -100,6 +102,9 @@ class SparkMeter:
         organization = self._settings["organization_id"]
         if request.query:
             return NOT_FOUND
+        reset = _RESET_PATH.fullmatch(request.path)
+        if reset is not None:
+            return self._read_reset(request, reset["customer"])
         if request.path.startswith(_TRANSACTION_PATH):
             return self._read_at_site(request)
         if request.path == f"/koios/organizations/{organization}/data/historical":
@@ -108,6 +113,8 @@ class SparkMeter:
 
     def carry_out(self, order: Order) -> Done:
         """See :class:`~infra.local.fakes.fake.Fake`."""
+        if "call" in order.request:
+            return Done(Answer.of({"error": False, "status": "success"}))
         transaction = _Transaction(**order.request)
         with self._lock:
             self._transactions.append(transaction)
@@ -124,6 +131,19 @@ class SparkMeter:
     def refusal(self, order: Order) -> Answer:
         """See :class:`~infra.local.fakes.fake.Fake`."""
         return _failed("customer not found", 200)
+
+    def _read_reset(self, request: Request, customer_id: str) -> Order | Answer:
+        """The reset of a customer's meter; that it wants an empty object is an assumption."""
+        if request.headers.get("authentication-token") != self._settings["token"]:
+            return _failed("unauthorized", 401)
+        if request.method != "POST":
+            return METHOD_NOT_ALLOWED
+        try:
+            read_object(request, {})
+        except Unacceptable as error:
+            return _failed(str(error), error.status)
+        order = Order(customer_id, {"call": "reset-meter"})
+        return self.refusal(order) if customer_id.startswith(UNKNOWN_CUSTOMER_PREFIX) else order
 
     def _read_at_site(self, request: Request) -> Order | Answer:
         if request.headers.get("authentication-token") != self._settings["token"]:

@@ -138,7 +138,7 @@ def test_the_manufacturer_is_stated_as_data():
     assert manufacturer.absent_after_seconds == 60
     assert not manufacturer.local
     assert manufacturer.timeout_seconds == 20
-    assert set(manufacturer.rules) == {VendKind.ENERGY}
+    assert set(manufacturer.rules) == {VendKind.ENERGY, VendKind.RESET}
 
 
 def test_it_takes_money_to_the_minor_unit():
@@ -757,3 +757,41 @@ def test_a_field_that_is_not_right_is_named(technical: dict[str, Any], field: st
     with pytest.raises(FieldError) as error:
         vendor("http://a.example").seal("SM1", technical)
     assert error.value.field == f"technical.{field}"
+
+
+# --- a reset, and a question that sells nothing -----------------------------------------------
+
+RESET = replace(VEND, kind=VendKind.RESET, units=None, cost_minor=Fraction(0))
+
+
+def test_a_meter_is_reset_at_its_site():
+    with serving(answering(b'{"error": false, "status": "success"}')) as server:
+        assert vendor(server.url).vend(order(RESET)) == Sold()
+        head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    path = f"/north/api/v0/customers/{CUSTOMER}/reset-meter"
+    assert head.startswith(f"POST {path} HTTP/1.1\r\n".encode())
+    assert f"Authentication-Token: {SITE_TOKEN}".encode() in head
+    assert json.loads(body) == {}
+
+
+def test_a_reset_that_is_refused_or_not_clear_is_told_as_such():
+    refusal = answering(taken(error="no such customer", transaction_id=None))
+    with serving(refusal) as server, pytest.raises(VendRefused):
+        vendor(server.url).vend(order(RESET))
+    for body in (b"", taken(error=1), b"[]"):
+        with serving(answering(body)) as server, pytest.raises(VendUncertain):
+            vendor(server.url).vend(order(RESET))
+
+
+def test_a_reset_is_in_no_history():
+    with pytest.raises(VendUncertain):
+        vendor("http://a.example").look_up(order(RESET))
+
+
+def test_a_check_asks_koios_for_the_last_minutes():
+    with serving(answering(page())) as server:
+        vendor(server.url).check("")
+        head = server.requests[0]
+    assert head.startswith(b"POST /koios/organizations/our%20org%2F1/data/historical HTTP/1.1")
+    with serving(answering(b"", status="401 No")) as server, pytest.raises(VendUncertain):
+        vendor(server.url).check("")
