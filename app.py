@@ -64,3 +64,9 @@ def reconcile(event: CloudWatchEvent) -> None:
 def check_manufacturer(event: dict[str, Any], context: Any) -> dict[str, str]:
     """Ask a manufacturer something harmless: invoked by hand, from the console."""
     return workers.check_manufacturer(event, wiring)
+
+
+@app.lambda_function(name="sync_tariffs")
+def sync_tariffs(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Tell a manufacturer our tariffs: invoked by hand, from the console."""
+    return workers.sync_tariffs(event, wiring)

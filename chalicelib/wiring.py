@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from chalicelib.services.staff import Identities, LogIn
     from chalicelib.services.sweep import Sweep
     from chalicelib.services.switch import SwitchDevices
+    from chalicelib.services.sync_tariffs import SyncTariffs
     from chalicelib.services.tariffs import KeepTariffs
     from chalicelib.services.unlock import Unlock
     from chalicelib.services.vend import VendTokens
@@ -583,6 +584,19 @@ class Wiring:
         from chalicelib.services.check_manufacturers import CheckManufacturers
 
         return CheckManufacturers(manufacturers=self.manufacturers, journal=self.journal)
+
+    @cached_property
+    def sync_tariffs(self) -> SyncTariffs:
+        """Tells manufacturers our tariffs."""
+        from chalicelib.services.sync_tariffs import SyncTariffs
+
+        return SyncTariffs(
+            tariffs=self.tariffs,
+            catalogue=self.catalogue,
+            manufacturers=self.manufacturers,
+            clock=self.clock,
+            journal=self.journal,
+        )
 
     @cached_property
     def reconcile(self) -> Reconcile:

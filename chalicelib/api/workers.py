@@ -130,6 +130,18 @@ def check_manufacturer(event: Any, wiring: Wiring) -> dict[str, str]:
     return {"manufacturer": str(key), "code": checked.code, "detail": checked.detail}
 
 
+def sync_tariffs(event: Any, wiring: Wiring) -> dict[str, Any]:
+    """Tell the manufacturer that ``{"manufacturer": "<key>"}`` names our tariffs."""
+    key = str(event.get("manufacturer")) if isinstance(event, dict) else ""
+    synced = wiring.sync_tariffs.sync(key)
+    return {
+        "manufacturer": key,
+        "code": synced.code,
+        "detail": synced.detail,
+        "tariffs": {name: kept.value for name, kept in synced.kept.items()},
+    }
+
+
 def _each(event: SQSEvent, wiring: Wiring, handle: Handle) -> dict[str, Any]:
     failed: list[dict[str, str]] = []
     failed_groups: set[str] = set()

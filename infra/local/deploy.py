@@ -54,6 +54,7 @@ class Deployed:
             "move": "Move",
             "sweep": "Sweep",
             "check_manufacturer": "CheckManufacturer",
+            "sync_tariffs": "SyncTariffs",
             "reconcile": "Reconcile",
         }
         return {name: self.ids[logical] for name, logical in logical_ids.items()}

@@ -251,7 +251,7 @@ def test_a_system_that_broke_is_replaced_and_the_plan_goes_on(
     "vendor",
     [
         *("sunking", "spark_shs", "steama", "daly_bms", "stron", "sparkmeter"),
-        *("angaza", "calin_smart", "chint", "gomelong_v1", "microstar"),
+        *("angaza", "calin_smart", "chint", "gomelong", "gomelong_v1", "microstar"),
     ],
 )
 def test_a_manufacturer_is_checked_without_a_sale(cloud: Cloud, vendor: str) -> None:
@@ -266,3 +266,19 @@ def test_a_manufacturer_is_checked_without_a_sale(cloud: Cloud, vendor: str) -> 
         "detail": "",
     }
     assert cloud.fakes.vends(vendor, serial_number) == []
+
+
+def test_gomelong_is_told_our_tariffs(cloud: Cloud, company: Company) -> None:
+    company.tariff()
+
+    def told() -> set[str]:
+        answer = cloud.aws("lambda").invoke(
+            FunctionName=cloud.stack["functions"]["sync_tariffs"],
+            Payload=json.dumps({"manufacturer": "gomelong"}).encode(),
+        )
+        synced = json.loads(answer["Payload"].read())
+        assert synced["code"] == "ok", synced
+        return set(synced["tariffs"].values())
+
+    assert "added" in told()
+    assert told() == {"same"}

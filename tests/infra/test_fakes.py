@@ -980,6 +980,35 @@ def read_by_chint(body: bytes, at: str) -> bool:
     return isinstance(vendor.read(request), Order)
 
 
+GOMELONG = {"U": "U1", "K": "a secret & more"}
+HOME = {"type": "e", "VAT": "0", "Name": "Home", "Price": "120.5"}
+
+
+class TestGomeLongsTariffs:
+    def ask(self, fakes: Running, path: str, **fields: str) -> Any:
+        """What is answered to a form."""
+        url = f"{fakes.urls['gomelong']}/{path}"
+        form = urlencode({**GOMELONG, **fields}).encode()
+        kind = "application/x-www-form-urlencoded"
+        return call("POST", url, form, Content_Type=kind).json()
+
+    def test_they_are_kept(self, fakes: Running) -> None:
+        assert self.ask(fakes, "UTSearch")["Data"] == []
+        added = self.ask(fakes, "UTAdd", **HOME)
+        assert (added["ReturnCode"], added["Data"]) == (1, {"FID": 1})
+        self.ask(fakes, "UTUpdate", FID="1", **{**HOME, "Price": "99"})
+        [tariff] = self.ask(fakes, "UTSearch")["Data"]
+        assert (tariff["FID"], tariff["Name"], tariff["Price"]) == (1, "Home", 99)
+        assert fakes.vends() == []
+
+    def test_what_is_wrong_is_told(self, fakes: Running) -> None:
+        assert self.ask(fakes, "UTUpdate", FID="7", **HOME)["ReturnCode"] == 0
+        assert self.ask(fakes, "UTAdd", **{**HOME, "Price": "much"})["ReturnCode"] == 0
+        assert self.ask(fakes, "UTAdd", Name="Home")["ReturnCode"] == 0
+        assert self.ask(fakes, "UTSearch", K="guess")["ReturnCode"] == 0
+        assert self.ask(fakes, "UTSearch")["Data"] == []
+
+
 class TestStronV3:
     def test_a_purchase_is_answered_with_a_list_that_has_the_sale(self, fakes: Running) -> None:
         (sale,) = buy_from_stron_v3(fakes).json()

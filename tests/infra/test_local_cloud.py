@@ -87,7 +87,7 @@ def test_stack_json_holds_what_tools_rely_on(stack: Stack, state: Path) -> None:
             "move",
             "sweep",
             "reconcile",
-            "check_manufacturer",
+            *("check_manufacturer", "sync_tariffs"),
         ),
     }
 

@@ -25,7 +25,7 @@ WORKERS = {
     "Move": "MovesQueue",
 }
 SCHEDULES = {"Sweep": "rate(1 minute)", "Reconcile": "rate(5 minutes)"}
-BY_HAND = {"CheckManufacturer"}
+BY_HAND = {"CheckManufacturer", "SyncTariffs"}
 FUNCTIONS = {"APIHandler", *SCHEDULES, *WORKERS, *BY_HAND}
 DEAD_QUEUES = {
     "PaymentsQueue": "PaymentsDeadQueue",

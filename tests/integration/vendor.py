@@ -151,7 +151,11 @@ class FakeCalin(FakeVendor):
 
 
 class FakeGomeLong(FakeVendor):
-    """GomeLong: a fresh 20-digit token for every request. It cannot be asked anything."""
+    """GomeLong: a fresh 20-digit token for every request; ``tariffs`` with their prices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tariffs: dict[str, str] = {}
 
     def put_secrets(self, cloud: Cloud, base_url: str | None = None) -> None:
         """What a process needs to call it."""
@@ -159,10 +163,18 @@ class FakeGomeLong(FakeVendor):
         cloud.put_secret("manufacturers/gomelong", credentials)
 
     def issue(self, request: dict[str, Any]) -> Answer:
-        """A fresh token."""
+        """A fresh token, or what is asked about tariffs."""
+        if "meter" not in request:
+            return 200, {"ReturnCode": 1, "ReturnMessage": "", "Data": self._tariff(request)}
         token = f"{3 * 10**19 + len(self.issued)}"
         self.issued.append(token)
         return 200, {"ReturnCode": 1, "ReturnMessage": "", "Data": {"Token": token}}
+
+    def _tariff(self, request: dict[str, Any]) -> Any:
+        if "Name" in request:
+            self.tariffs[request["Name"]] = request["Price"]
+            return {"FID": request["Name"]}
+        return [{"FID": n, "Name": n, "Price": price} for n, price in self.tariffs.items()]
 
 
 class FakeStronV3(FakeVendor):

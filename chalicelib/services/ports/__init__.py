@@ -26,6 +26,7 @@ from chalicelib.services.ports.manufacturers import (
     SealBroken,
     Sold,
     Switcher,
+    TariffKept,
     VendAbsent,
     Vendor,
     VendOrder,
@@ -36,6 +37,7 @@ from chalicelib.services.ports.manufacturers import (
     can_be_checked,
     is_switched,
     issues_tokens,
+    keeps_tariffs,
     tells_serials,
 )
 from chalicelib.services.ports.moves import (
@@ -202,6 +204,7 @@ __all__ = [
     "SmsGateway",
     "Sold",
     "Switcher",
+    "TariffKept",
     "Tariffs",
     "TryAgain",
     "VendAbsent",
@@ -217,5 +220,6 @@ __all__ = [
     "can_be_checked",
     "is_switched",
     "issues_tokens",
+    "keeps_tariffs",
     "tells_serials",
 ]

@@ -41,6 +41,7 @@ class Manufacturer:
     devices run until they are told to stop, so they are looked at when their paid time ends.
     ``tells_serials``: it can be asked whether a serial number is known to it. ``checkable``: it
     can be asked something that sells nothing; ``checked_by_device``: about a device only.
+    ``keeps_tariffs``: it has tariffs of its own, and can be told ours.
     ``absent_after_seconds``: so long after a call, a vend that a search does not find was surely
     not made (searchable manufacturers). ``demo``: its devices are not real.
 
@@ -64,6 +65,7 @@ class Manufacturer:
     tells_serials: bool = False
     checkable: bool = False
     checked_by_device: bool = False
+    keeps_tariffs: bool = False
     demo: bool = False
     authentication: str = "none: computed here"
     remote: bool = False
@@ -269,6 +271,32 @@ class Directory(Vendor, Protocol):
         Raises:
             VendRefused, VendorUnreachable, VendUncertain, SecretMissing: it cannot be told now.
         """
+
+
+class TariffKept(StrEnum):
+    """What became of one tariff at a manufacturer."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    SAME = "same"
+
+
+class TariffKeeper(Vendor, Protocol):
+    """A vendor that keeps tariffs of its own (``keeps_tariffs``)."""
+
+    def keep_tariffs(self, prices: Mapping[str, str]) -> Mapping[str, TariffKept]:
+        """Have those tariffs there with those prices of a kWh (decimal texts in major units).
+
+        Those that are there beside them stay. To repeat it changes nothing more.
+
+        Raises:
+            VendRefused, VendorUnreachable, VendUncertain, SecretMissing: a part of it is done.
+        """
+
+
+def keeps_tariffs(module: Issuer | Vendor) -> TypeIs[TariffKeeper]:
+    """Whether the module's manufacturer can be told our tariffs."""
+    return module.manufacturer.keeps_tariffs
 
 
 class Checkable(Vendor, Protocol):

@@ -79,7 +79,7 @@ def test_credentials_that_are_refused_are_told(cloud: Cloud, wiring: Wiring) -> 
         assert checked(wiring, "sunking") == "authentication_failed"
 
 
-@pytest.mark.parametrize("key", ["calin", "gomelong", "openpaygo", "stron_v3", "demo_meter"])
+@pytest.mark.parametrize("key", ["calin", "openpaygo", "stron_v3", "demo_meter"])
 def test_what_cannot_be_asked_without_a_sale_is_not_asked(wiring: Wiring, key: str) -> None:
     assert checked(wiring, key) == "not_offered"
 

@@ -244,6 +244,17 @@ def test_the_checking_function_may_do_what_it_does(cloud: Cloud, clock: FixedClo
     assert made == allowed("check_manufacturer")
 
 
+def test_the_function_that_tells_tariffs_may_do_what_it_does(
+    cloud: Cloud, company: Company, clock: FixedClock
+) -> None:
+    with FakeGomeLong() as vendor:
+        vendor.put_secrets(cloud)
+        with recorded() as made:
+            answer = workers.sync_tariffs({"manufacturer": "gomelong"}, Wiring(clock))
+    assert answer["code"] == "ok"
+    assert made == allowed("sync_tariffs")
+
+
 def vend_anew(counter: Counter, body: dict[str, Any]) -> None:
     """Hand a message to a process that knows nothing yet."""
     counter.vend(body, by=type(counter.wiring)(counter.wiring.clock))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -398,3 +399,94 @@ def test_a_meter_has_no_technical_fields():
 def test_what_was_entered_for_a_meter_is_told_as_it_is():
     device = Device("47000123456", Kind.METER, "gomelong", 1, date(2026, 1, 1))
     assert vendor("http://a.example").reveal(device) == {}
+
+
+# --- tariffs ----------------------------------------------------------------------------------
+
+
+def tariffs(*rows: object) -> Behaviour:
+    answer = {"ReturnCode": 1, "ReturnMessage": "", "Data": list(rows)}
+    return answering(json.dumps(answer).encode())
+
+
+def tariff(number: object = 7, name: object = "Home", price: object = 120) -> dict[str, object]:
+    return {"FID": number, "Name": name, "Price": price, "VAT": 0}
+
+
+KEPT = answering(b'{"ReturnCode": 1, "ReturnMessage": "", "Data": {"FID": 8}}')
+
+
+@dataclass
+class InTurn:
+    """Each connection is treated as the next behaviour says; there may be no more than these."""
+
+    behaviours: list[Behaviour]
+    used: int = field(default=0)
+
+    def __call__(self, connection: socket.socket) -> None:
+        self.used += 1
+        self.behaviours[self.used - 1](connection)
+
+
+def kept(
+    prices: dict[str, str], *behaviours: Behaviour
+) -> tuple[dict[str, str], list[tuple[str, dict[str, str]]]]:
+    """What became of each tariff, and what was asked."""
+    with serving(InTurn(list(behaviours))) as server:
+        outcomes = dict(vendor(server.url).keep_tariffs(prices))
+    asked = []
+    for request in server.requests:
+        head, _, body = request.partition(b"\r\n\r\n")
+        form = dict(parse_qsl(body.decode("ascii"), strict_parsing=True))
+        assert (form.pop("U"), form.pop("K")) == (USER, PASSWORD)
+        asked.append((head.split(b" ")[1].decode(), form))
+    return outcomes, asked
+
+
+def test_a_tariff_that_is_not_there_is_added_and_one_with_another_price_is_set():
+    prices = {"Home": "130", "Mill": "99.5", "Shop": "80"}
+    there = tariffs(tariff(), tariff(9, "Shop", "80.00"), tariff(10, "Other", 1))
+    outcomes, asked = kept(prices, there, KEPT, KEPT)
+    assert outcomes == {"Home": "changed", "Mill": "added", "Shop": "same"}
+    electricity = {"type": "e", "VAT": "0"}
+    assert asked == [
+        ("/UTSearch", {}),
+        ("/UTUpdate", {"FID": "7", **electricity, "Name": "Home", "Price": "130"}),
+        ("/UTAdd", {**electricity, "Name": "Mill", "Price": "99.5"}),
+    ]
+
+
+def test_to_tell_the_same_again_changes_nothing():
+    assert kept({"Home": "120"}, tariffs(tariff(price="120.000")))[0] == {"Home": "same"}
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        tariffs(tariff(), tariff(8)),
+        tariffs(tariff(name=None)),
+        tariffs(tariff(number=None)),
+        tariffs(tariff(price="much")),
+        tariffs(tariff(price=None)),
+        tariffs("Home"),
+        answering(b'{"ReturnCode": 1, "Data": {}}'),
+        answering(b"<html>"),
+        answering(b"", status="500 Oops"),
+    ],
+)
+def test_a_list_that_is_not_understood_is_not_added_to(there: Behaviour):
+    with pytest.raises(VendUncertain):
+        kept({"Home": "130"}, there)
+
+
+def test_a_tariff_that_is_refused_is_told_as_such():
+    with pytest.raises(VendRefused):
+        kept({"Home": "130"}, tariffs(), answering(failed("price too high")))
+
+
+def test_a_check_asks_for_the_tariffs():
+    with serving(tariffs(tariff())) as server:
+        vendor(server.url).check("")
+        assert server.requests[0].startswith(b"POST /UTSearch HTTP/1.1\r\n")
+    with serving(answering(failed("wrong key"))) as server, pytest.raises(VendRefused):
+        vendor(server.url).check("")
