@@ -25,6 +25,7 @@ AGREED = {
         "name_taken",
         "reference_conflict",
         "device_has_open_plan",
+        "device_payments_open",
         "not_held",
         "not_checked",
         "not_in_review",
