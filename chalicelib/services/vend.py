@@ -412,7 +412,7 @@ class VendTokens:
             known_references=frozenset(
                 vend.reference
                 for vend in vends
-                if vend.serial_number == serial_number
+                if vend.manufacturer == order.vend.manufacturer
                 and vend.state is VendState.DONE
                 and vend.reference is not None
             ),

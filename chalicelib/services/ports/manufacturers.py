@@ -133,8 +133,8 @@ class VendOrder:
     ``currency`` is that of ``vend.cost_minor``, for manufacturers that take money. ``technical``
     is what is stored of the device, where the manufacturer states that a vend needs it.
     ``known_tokens`` are those that this device was given before, ``known_references`` what the
-    manufacturer calls the sales that it was given (in a search only): a purchase that brought one
-    of them is not the one that is looked for.
+    manufacturer calls its other sales to this owner (in a search only): a purchase that brought
+    one of them is not the one that is looked for.
     """
 
     payment_id: str
