@@ -581,7 +581,7 @@ def plans(draw: st.DrawFn, customer: str) -> Cells:
     }
 
 
-@settings(max_examples=12, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=6, phases=[Phase.explicit, Phase.generate])
 @given(portfolios())
 def test_whatever_moves_in_moves_out_and_in_again_the_same(cloud: Cloud, rows: list[Cells]) -> None:
     api, first = another_company()

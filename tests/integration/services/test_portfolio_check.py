@@ -344,18 +344,21 @@ def test_devices_that_lack_their_plan_or_key_are_counted(checker: Checker) -> No
     assert checked(checker.api, checker.cloud, file_of(*rows))["to_complete"] == 2
 
 
-def test_at_most_a_thousand_errors_are_kept_and_all_are_counted(checker: Checker) -> None:
-    rows = [{"record": "village", "name": f"V{number}"} for number in range(1001)]
+def test_no_more_than_so_many_errors_are_kept_and_all_are_counted(
+    checker: Checker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.services.portfolio.imports.ERRORS_KEPT_MAX", 40)
+    rows = [{"record": "village", "name": f"V{number}"} for number in range(41)]
     moving = checked(checker.api, checker.cloud, file_of(*rows))
-    assert (moving["error_count"], moving["state"]) == (1001, "refused")
-    path = f"/imports/{moving['import_id']}/errors?limit=100"
+    assert (moving["error_count"], moving["state"]) == (41, "refused")
+    path = f"/imports/{moving['import_id']}/errors?limit=10"
     page, kept = checker.api.get(path, "admin").json, 0
     while True:
         kept += len(page["items"])
         if page["next"] is None:
             break
         page = checker.api.get(f"{path}&cursor={page['next']}", "admin").json
-    assert kept == 1000
+    assert kept == 40
 
 
 def test_a_default_plan_without_a_rhythm_is_not_taken() -> None:
