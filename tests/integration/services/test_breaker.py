@@ -525,7 +525,7 @@ def test_vends_that_wait_for_it_use_up_none_of_their_attempts(
 # --- an outage of one manufacturer ----------------------------------------------------------------
 
 
-PAYMENTS_EACH = 30
+PAYMENTS_EACH = 12
 
 
 @pytest.fixture

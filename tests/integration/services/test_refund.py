@@ -638,7 +638,7 @@ def test_a_refund_that_was_taken_stays_so_whatever_look_ups_do_not_tell(
 ) -> None:
     provider.lookups = [silence] * 30
     ask_all(counter)
-    for _ in range(20):
+    for _ in range(8):
         after(counter, clock, 3600)
         counter.wiring.sweep.sweep()
     refund = the_refund(counter)
