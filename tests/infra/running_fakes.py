@@ -58,6 +58,9 @@ VENDOR_SETTINGS: dict[str, dict[str, str]] = {
 
 SECRET_KEY = "sk_test_demo"
 
+PATIENCE_SECONDS = 2.0
+"""How long an answer is waited for."""
+
 
 @dataclass(frozen=True)
 class Running:
@@ -113,8 +116,9 @@ def _running(folder: Path, webhook_url: str, promised: PromisedPorts) -> Iterato
     base = f"http://{HOST}:{ports['control']}"
     yield Running(up.fake_urls(ports), f"{base}/_control", f"{base}/sms", folder / "messages.log")
     fakes.clear_faults()
-    with ThreadPoolExecutor() as closing:  # each takes a moment
-        for address in (control, *fakes.addresses.values()):
+    addresses = (control, *fakes.addresses.values())
+    with ThreadPoolExecutor(len(addresses)) as closing:  # each takes a moment
+        for address in addresses:
             closing.submit(address.close)
 
 
@@ -129,7 +133,7 @@ def call(
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     if body is not None:
         sent.setdefault("Content-Type", JSON)
-    with urllib3.PoolManager(retries=False, timeout=2, ssl_context=tls) as pool:
+    with urllib3.PoolManager(retries=False, timeout=PATIENCE_SECONDS, ssl_context=tls) as pool:
         return pool.request(method, url, body=content, headers=sent)
 
 

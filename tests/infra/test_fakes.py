@@ -40,6 +40,7 @@ from infra.local.vendors import (
 )
 from infra.local.vendors.chint import Chint
 from infra.package import ROOT
+from tests.infra import running_fakes
 from tests.infra.running_fakes import (
     VENDOR_SETTINGS,
     Running,
@@ -2127,9 +2128,10 @@ class TestFaultsOfEveryVendor:
 
     @every_vendor
     def test_a_vend_then_timeout_does_it_and_never_says_so(
-        self, fakes: Running, vendor: str
+        self, fakes: Running, vendor: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fakes.order(vendor, "vend_then_timeout", times=1)
+        monkeypatch.setattr(running_fakes, "PATIENCE_SECONDS", 0.5)
         with pytest.raises(urllib3.exceptions.ReadTimeoutError):
             ASK[vendor](fakes)
         assert fakes.vends()[0]["issued"] is True

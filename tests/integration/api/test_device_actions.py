@@ -254,7 +254,6 @@ def test_who_never_wins_is_told_to_come_back(
         raise VersionConflict("C1")
 
     monkeypatch.setattr(api.wiring.accounts, "change", overtaken)
-    monkeypatch.setattr("random.uniform", lambda low, high: low)
     for reply in (give(api, "SHS1", "3"), unlock(api, "SHS1")):
         assert (reply.status, reply.code) == (409, "version_conflict")
 
@@ -389,7 +388,6 @@ def test_who_never_wins_with_an_action_is_told_to_come_back(
         raise VersionConflict("C1")
 
     monkeypatch.setattr(api.wiring.accounts, "change", overtaken)
-    monkeypatch.setattr("random.uniform", lambda low, high: low)
     assert act(api, serial_number, "lock").code == "version_conflict"
 
 

@@ -267,7 +267,6 @@ def test_who_loses_a_race_replaces_once_all_the_same(
         change(*given, **more)
 
     monkeypatch.setattr(accounts, "change", overtaken)
-    monkeypatch.setattr("random.uniform", lambda low, high: low)
     assert replaced(api, "SHS1", "SHS2", technical=KEYS).status == 201
     assert books_are_right(api)
     assert [e.what for e in entries(api, "C1")].count("device_replaced") == 1
@@ -280,7 +279,6 @@ def test_who_never_wins_is_told_to_come_back(
         raise VersionConflict("C1")
 
     monkeypatch.setattr(api.wiring.accounts, "change", overtaken)
-    monkeypatch.setattr("random.uniform", lambda low, high: low)
     assert replaced(api, "47001", "47002").code == "version_conflict"
     monkeypatch.setattr(api.wiring.accounts, "get", lambda _: None)
     assert replaced(api, "47001", "47002").code == "version_conflict"

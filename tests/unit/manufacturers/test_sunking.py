@@ -20,7 +20,7 @@ from chalicelib.domain.allocation import VendKind
 from chalicelib.domain.errors import FieldError, MwangaError
 from chalicelib.domain.money import Currency
 from chalicelib.domain.payment import Vend, VendState
-from chalicelib.manufacturers import sunking
+from chalicelib.manufacturers import sessions, sunking
 from chalicelib.manufacturers.sessions import SessionRefused
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.ports import (
@@ -268,7 +268,7 @@ def test_a_session_of_any_length_can_be_kept():
 
 
 def test_a_slow_log_in_asked_for_no_token(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sunking, "LOG_IN_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(sessions, "LOG_IN_SECONDS_MAX", 0.2)
     with pytest.raises(VendorUnreachable):
         vended(lambda connection: connection.recv(1))
 
