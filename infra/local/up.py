@@ -219,9 +219,9 @@ def _api_url(ports: dict[str, int]) -> str:
 
 
 def fake_urls(ports: dict[str, int]) -> dict[str, str]:
-    """The base address of each fake, by its key."""
+    """The base address of each fake that has a port, by its key."""
     schemes = {**dict.fromkeys(PROVIDERS, "http"), **{key: scheme(key) for key in VENDORS}}
-    return {key: f"{_address(ports[key], schemes[key])}/{key}" for key in _FAKES}
+    return {key: f"{_address(ports[key], schemes[key])}/{key}" for key in _FAKES if key in ports}
 
 
 def _address(port: int, scheme: str = "http") -> str:

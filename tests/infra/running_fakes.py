@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,21 +93,27 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, webhook_url: str = "http://127.0.0.1:9/") -> Iterator[Running]:
-    """Starts all fakes, and stops them in the end."""
+def running(
+    folder: Path,
+    webhook_url: str = "http://127.0.0.1:9/",
+    only: Collection[str] = tuple(vendors.VENDORS),
+) -> Iterator[Running]:
+    """Starts the payment providers and ``only`` those vendors, and stops them in the end."""
     with PromisedPorts() as promised:
-        yield from _running(folder, webhook_url, promised)
+        yield from _running(folder, webhook_url, only, promised)
 
 
-def _running(folder: Path, webhook_url: str, promised: PromisedPorts) -> Iterator[Running]:
-    keys = ("control", *vendors.VENDORS, *providers.PROVIDERS)
+def _running(
+    folder: Path, webhook_url: str, only: Collection[str], promised: PromisedPorts
+) -> Iterator[Running]:
+    keys = ("control", *only, *providers.PROVIDERS)
     ports = {key: promised.choose(0) for key in keys}
     faults = Faults()
     paystack = providers.make(
         "paystack", {"secret_key": SECRET_KEY, "webhook_url": webhook_url}, faults
     )
     fakes = Fakes(
-        {vendors.make(key, given, faults): ports[key] for key, given in VENDOR_SETTINGS.items()},
+        {vendors.make(key, VENDOR_SETTINGS[key], faults): ports[key] for key in only},
         {paystack: ports["paystack"]},
         faults,
         folder / "messages.log",

@@ -64,9 +64,9 @@ Reply = urllib3.BaseHTTPResponse
 
 
 @pytest.fixture
-def fakes(tmp_path: Path) -> Iterator[Running]:
-    """Freshly started fakes."""
-    with running(tmp_path) as started:
+def fakes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
+    """Freshly started fakes: those that the test's class names as ``FAKES``, else all."""
+    with running(tmp_path, only=getattr(request.cls, "FAKES", tuple(VENDORS))) as started:
         yield started
 
 
@@ -467,6 +467,8 @@ def test_every_registered_vendor_can_be_made_and_is_tested_here() -> None:
 
 
 class TestCalin:
+    FAKES = ("calin",)
+
     def test_a_purchase_is_answered_with_twenty_digits(self, fakes: Running) -> None:
         answer = buy(fakes).json()
         assert answer.pop("result").isdigit()
@@ -531,6 +533,8 @@ class TestCalin:
 
 
 class TestGomeLong:
+    FAKES = ("gomelong",)
+
     def test_a_purchase_is_answered_with_twenty_digits_in_groups(self, fakes: Running) -> None:
         answer = buy_from_gomelong(fakes).json()
         (vend,) = fakes.vends()
@@ -590,6 +594,8 @@ class TestGomeLong:
 
 
 class TestGomeLongV1:
+    FAKES = ("gomelong_v1",)
+
     @pytest.mark.parametrize(
         "name", ["GetVendingToken", "GetClearCreditToken", "GetClearTamperSignToken"]
     )
@@ -672,6 +678,8 @@ class TestGomeLongV1:
 
 
 class TestMicroStar:
+    FAKES = ("microstar",)
+
     def test_a_purchase_is_answered_with_twenty_digits(self, fakes: Running) -> None:
         answer = ask_microstar(fakes).json()
         (vend,) = fakes.vends()
@@ -768,6 +776,8 @@ def handshake(fakes: Running, tls: ssl.SSLContext, name: str = "127.0.0.1") -> s
 
 
 class TestChint:
+    FAKES = ("chint",)
+
     def test_a_sale_is_answered_with_twenty_digits_and_kilowatt_hours(self, fakes: Running) -> None:
         reply = buy_from_chint(fakes)
         told = told_by_chint(reply)
@@ -986,6 +996,8 @@ HOME = {"type": "e", "VAT": "0", "Name": "Home", "Price": "120.5"}
 
 
 class TestGomeLongsTariffs:
+    FAKES = ("gomelong",)
+
     def ask(self, fakes: Running, path: str, **fields: str) -> Any:
         """What is answered to a form."""
         url = f"{fakes.urls['gomelong']}/{path}"
@@ -1011,6 +1023,8 @@ class TestGomeLongsTariffs:
 
 
 class TestStronV3:
+    FAKES = ("stron_v3",)
+
     def test_a_purchase_is_answered_with_a_list_that_has_the_sale(self, fakes: Running) -> None:
         (sale,) = buy_from_stron_v3(fakes).json()
         (vend,) = fakes.vends()
@@ -1063,6 +1077,8 @@ class TestStronV3:
 class TestMaintenance:
     """The tokens that clear a meter, beside those that it is sold."""
 
+    FAKES = ("calin_smart", "stron_v3")
+
     @pytest.mark.parametrize("what", ["ClearCredit", "ClearTamper"])
     def test_calins_head_end_answers_a_token_by_itself(self, fakes: Running, what: str) -> None:
         url = f"{fakes.urls['calin_smart']}/Maintenance_{what}/"
@@ -1083,6 +1099,8 @@ class TestMaintenance:
 
 
 class TestSunKing:
+    FAKES = ("sunking",)
+
     def test_days_are_answered_with_digits(self, fakes: Running) -> None:
         answer = add_days(fakes).json()
         (vend,) = fakes.vends()
@@ -1167,6 +1185,8 @@ class TestSunKing:
 
 
 class TestSparkShs:
+    FAKES = ("spark_shs",)
+
     def test_days_are_answered_with_a_token(self, fakes: Running) -> None:
         answer = add_days_at_spark(fakes).json()
         (vend,) = fakes.vends(f"?serial_number={quote(KIT)}")
@@ -1271,6 +1291,8 @@ class TestSparkShs:
 
 
 class TestSteama:
+    FAKES = ("steama",)
+
     def test_a_top_up_is_answered_with_a_transaction_and_no_token(self, fakes: Running) -> None:
         answer = top_up_at_steama(fakes)
         told = answer.json()
@@ -1459,6 +1481,8 @@ class TestSteama:
 
 
 class TestDalyBms:
+    FAKES = ("daly_bms",)
+
     def test_a_switch_is_accepted_and_shows_in_the_state(self, fakes: Running) -> None:
         assert not is_on(fakes)
         answer = switch(fakes)
@@ -1616,6 +1640,8 @@ class TestDalyBms:
 
 
 class TestStron:
+    FAKES = ("stron",)
+
     def test_a_purchase_is_answered_with_a_text_that_begins_with_twenty_digits(
         self, fakes: Running
     ) -> None:
@@ -1716,6 +1742,8 @@ class TestStron:
 
 
 class TestCalinSmart:
+    FAKES = ("calin_smart",)
+
     def test_a_purchase_is_answered_with_an_object_that_has_twenty_digits(
         self, fakes: Running
     ) -> None:
@@ -1830,6 +1858,8 @@ class TestCalinSmart:
 
 
 class TestSparkMeter:
+    FAKES = ("sparkmeter",)
+
     def test_a_top_up_is_answered_with_a_transaction_and_no_token(self, fakes: Running) -> None:
         answer = top_up(fakes).json()
         assert UUID(answer.pop("transaction_id"))
@@ -1992,6 +2022,8 @@ class TestSparkMeter:
 
 
 class TestAngaza:
+    FAKES = ("angaza",)
+
     def test_a_wished_state_is_answered_with_a_keycode(self, fakes: Running) -> None:
         code = keycode(set_credit(fakes))
         assert [len(group) for group in code.split("-")] == [4, 4, 4]
