@@ -280,8 +280,8 @@ class VendTokens:
         stated = vendor.manufacturer
         try:
             order = self._order(stated, payment, vend)
-            if stated.switched and order.vend.paid_until is not None:
-                self._devices.look_by(vend.serial_number, order.vend.paid_until)
+            if stated.switched:
+                self._plan_look(order.vend)
             sold, told_until = self._sold(vendor, payment, order)
         except VendRefused as refused:
             return self._refused(vend, refused.code)
@@ -293,6 +293,18 @@ class VendTokens:
             answer = self._uncertain(stated, vend, uncertain.detail)
             return replace(answer, reference=uncertain.seen, is_sale=False)
         return replace(self._answer_of(stated, vend, sold), told_until=told_until)
+
+    def _plan_look(self, vend: Vend) -> None:
+        """When a device that must be switched off is looked at: when its paid time ends.
+
+        One that an operator locks is looked at no more: a look would switch it on again.
+        """
+        if vend.paid_until is not None:
+            self._devices.look_by(vend.serial_number, vend.paid_until)
+        elif vend.kind is VendKind.LOCK:
+            device = self._devices.get(vend.serial_number)
+            if device is not None and device.switch_off_at is not None:
+                self._devices.look_again(vend.serial_number, device.switch_off_at, None)
 
     def _order(self, stated: Manufacturer, payment: Payment, vend: Vend) -> VendOrder:
         """What to ask for: for an absolute manufacturer, until when the device is owed its time."""

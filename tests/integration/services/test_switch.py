@@ -403,6 +403,34 @@ def test_an_operator_s_lock_and_reset_are_switches(
     assert daly.relays == {BIKE: on}
 
 
+def test_a_bike_that_was_locked_is_not_switched_on_by_a_look_but_by_a_payment(
+    counter: Counter, asha: str, daly: FakeDalyBms, clock: FixedClock
+) -> None:
+    counter.pay(claim(BIKE, 700))
+    counter.pay(claim(BIKE, 700, "T2"))
+    for _ in range(2):  # the second finds no look any more
+        counter.wiring.act_on_devices.act(BIKE, VendKind.LOCK, reason="stolen", actor="test")
+        counter.run_dry()
+        assert device(counter.wiring).switch_off_at is None
+    clock.move(WEEK)
+    assert look(counter) == 0
+    assert daly.relays == {BIKE: False}
+    counter.pay(claim(BIKE, 700, "T3"))
+    assert daly.relays == {BIKE: True}
+    assert device(counter.wiring).switch_off_at == NOW + 3 * WEEK
+
+
+def test_a_lock_whose_bike_is_gone_from_the_table_is_made_all_the_same(
+    counter: Counter, asha: str, daly: FakeDalyBms
+) -> None:
+    counter.pay(claim(BIKE, 700))
+    counter.wiring.act_on_devices.act(BIKE, VendKind.LOCK, reason="stolen", actor="test")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counter.wiring.devices, "get", lambda _: None)
+        counter.vend_all()
+    assert daly.relays == {BIKE: False}
+
+
 def test_the_look_is_stored_before_the_bike_is_switched_on(
     counter: Counter, asha: str, daly: FakeDalyBms
 ) -> None:
