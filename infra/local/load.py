@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from infra.local import processes
+from infra.local import processes, providers
 from infra.local.deploy import STACK, client
 from infra.local.fakes.certificates import make_certificates
 from infra.local.vendors import spark_shs, sunking
@@ -98,7 +98,8 @@ class Generated:
     daraja_short_code: str = "600966"
     vendors: dict[str, dict[str, str]] = field(default_factory=_vendors)
     """What each faked manufacturer accepts: the credentials it gave to the company."""
-    paystack_secret_key: str = field(default_factory=lambda: f"sk_test_{secrets.token_hex(20)}")
+    providers: dict[str, dict[str, str]] = field(default_factory=providers.made_up)
+    """What each faked payment provider gave to the company."""
     device_key: str = field(
         default_factory=lambda: base64.b64encode(secrets.token_bytes(32)).decode()
     )
@@ -132,10 +133,9 @@ def secret_contents(generated: Generated, fakes: Mapping[str, str]) -> dict[str,
             "path_secrets": [generated.daraja_path_secret],
             "addresses": ["127.0.0.1"],
         },
-        "channels/paystack": {
-            "base_url": fakes["paystack"],
-            "secret_keys": [generated.paystack_secret_key],
-            "email": "payments@mwanga.example",
+        **{
+            f"channels/{key}": providers.secret(key, given, fakes[key])
+            for key, given in generated.providers.items()
         },
         "manufacturers/calin": {"base_url": fakes["calin"], **generated.vendors["calin"]},
         "manufacturers/calin_smart": {

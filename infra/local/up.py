@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from infra.local import processes
+from infra.local import processes, providers, vendors
 from infra.local.adapt import LocalAddresses
 from infra.local.deploy import Deployed, DeploymentFailed, deploy
 from infra.local.load import Generated, LoadingFailed, fill_secrets, fill_staff, fill_tables
 from infra.local.processes import HOST, NotReady, ProcessEnded, PromisedPorts
 from infra.local.providers import PROVIDERS
 from infra.local.proxy import BASE_PATH
-from infra.local.vendors import VENDORS, scheme
+from infra.local.vendors import VENDORS
 from infra.package import REGION, ROOT, PackageError, build
 
 STATE = ROOT / ".local"
@@ -38,7 +38,6 @@ _PREFERRED_PROXY_PORT = 8080
 _PREFERRED_CONTROL_PORT = 9001
 
 _FAKES = (*VENDORS, *PROVIDERS)
-_PAYSTACK_WEBHOOK_PATH = "/payments/paystack/webhook"
 _PAYSTACK_CHECKOUT_PATH = "/payments/paystack/checkouts"
 
 
@@ -158,11 +157,16 @@ def fakes_settings(state: Path, ports: dict[str, int], generated: Generated) -> 
             for key, credentials in generated.vendors.items()
         },
         "providers": {
-            "paystack": {
-                "port": ports["paystack"],
-                "secret_key": generated.paystack_secret_key,
-                "webhook_url": f"{_api_url(ports)}{_PAYSTACK_WEBHOOK_PATH}",
+            key: {
+                "port": ports[key],
+                **given,
+                "public_url": _api_url(ports),
+                **{
+                    name: f"{_api_url(ports)}{path}"
+                    for name, path in providers.paths(key, given).items()
+                },
             }
+            for key, given in generated.providers.items()
         },
     }
 
@@ -184,6 +188,7 @@ def _describe(ports: dict[str, int], generated: Generated, deployed: Deployed) -
     first, second = (
         {"partner": name, "secret": secret} for name, secret in generated.partners.items()
     )
+    paystack_paths = providers.paths("paystack", generated.providers["paystack"])
     return {
         "base_url": _api_url(ports),
         "app_url": _address(ports["proxy"]),
@@ -199,9 +204,9 @@ def _describe(ports: dict[str, int], generated: Generated, deployed: Deployed) -
                 "short_code": generated.daraja_short_code,
             },
             "paystack": {
-                "webhook_path": _PAYSTACK_WEBHOOK_PATH,
+                "webhook_path": paystack_paths["webhook_url"],
                 "checkout_path": _PAYSTACK_CHECKOUT_PATH,
-                "secret_key": generated.paystack_secret_key,
+                **generated.providers["paystack"],
             },
         },
         "fakes": {
@@ -220,7 +225,10 @@ def _api_url(ports: dict[str, int]) -> str:
 
 def fake_urls(ports: dict[str, int]) -> dict[str, str]:
     """The base address of each fake that has a port, by its key."""
-    schemes = {**dict.fromkeys(PROVIDERS, "http"), **{key: scheme(key) for key in VENDORS}}
+    schemes = {
+        **{key: providers.scheme(key) for key in PROVIDERS},
+        **{key: vendors.scheme(key) for key in VENDORS},
+    }
     return {key: f"{_address(ports[key], schemes[key])}/{key}" for key in _FAKES if key in ports}
 
 

@@ -273,14 +273,14 @@ class TestPaying:
     ) -> None:
         initialize(fakes)
         answer = pay(fakes)
-        assert (answer.status, answer.json()) == (200, {"webhook_status": 200})
+        assert (answer.status, answer.json()["webhook_status"]) == (200, 200)
         told = company.told()
         assert told == {"event": "charge.success", "data": verify(fakes).json()["data"]}
 
     def test_the_answer_to_the_webhook_is_told(self, fakes: Running, company: Company) -> None:
         company.status = 503
         initialize(fakes)
-        assert pay(fakes).json() == {"webhook_status": 503}
+        assert pay(fakes).json()["webhook_status"] == 503
 
     def test_nobody_is_told_where_that_is_wished(self, fakes: Running, company: Company) -> None:
         initialize(fakes)
@@ -458,7 +458,7 @@ class TestRefund:
     ) -> None:
         number = refund(fakes).json()["data"]["id"]
         answer = control(fakes, "refund-webhook", {"refund_id": number, "event": event})
-        assert answer.json() == {"webhook_status": 200}
+        assert answer.json()["webhook_status"] == 200
         told = company.told()
         data = told["data"]
         assert (told["event"], data["status"]) == (event, status)

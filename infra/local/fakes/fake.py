@@ -91,6 +91,10 @@ class Fake(Protocol):
 class Provider(Fake, Protocol):
     """A faked payment provider: it also lets people pay, and gives money back."""
 
+    paths: Mapping[str, str]
+    """Where it reaches the company: the name of a setting that is an address of ours, and the
+    path of our API, with settings of its own in braces."""
+
     def refunds(self) -> list[dict[str, Any]]:
         """The refunds that it has taken, oldest first."""
         ...

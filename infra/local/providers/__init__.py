@@ -2,14 +2,17 @@
 
 A new fake is one module that offers a class with the shape of
 :class:`~infra.local.fakes.fake.Provider`, made from what the provider gave to the company and the
-faults in force, and one line here.
+faults in force; ``made_up()``, what a provider gives to a company; ``secret(given, base_url)``,
+what the company then keeps as the channel's secret; and one line here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 
-from infra.local.fakes.fake import Provider, Settings
+from infra.local.fakes.fake import OverTls, Provider, Settings
 from infra.local.fakes.faults import Faults
 
 PROVIDERS = {
@@ -20,6 +23,36 @@ PROVIDERS = {
 
 def make(key: str, settings: Settings, faults: Faults) -> Provider:
     """The fake of the provider ``key``, with the credentials that it is to accept."""
-    module, _, name = PROVIDERS[key].partition(":")
-    provider: Provider = getattr(import_module(module), name)(settings, faults)
+    provider: Provider = _class_of(key)(settings, faults)
     return provider
+
+
+def made_up() -> dict[str, dict[str, str]]:
+    """What every provider gives to a company, made up."""
+    return {key: _module_of(key).made_up() for key in PROVIDERS}
+
+
+def secret(key: str, given: Settings, base_url: str) -> dict[str, Any]:
+    """The content of the secret ``channels/<key>``, from what was given to the company."""
+    content: dict[str, Any] = _module_of(key).secret(given, base_url)
+    return content
+
+
+def paths(key: str, given: Settings) -> dict[str, str]:
+    """Where the provider ``key`` reaches the company: paths of our API, by name."""
+    templates: Mapping[str, str] = _class_of(key).paths
+    return {name: path.format_map(given) for name, path in templates.items()}
+
+
+def scheme(key: str) -> str:
+    """How the fake of the provider ``key`` is spoken to: ``https`` or ``http``."""
+    return "https" if issubclass(_class_of(key), OverTls) else "http"
+
+
+def _module_of(key: str) -> Any:
+    return import_module(PROVIDERS[key].partition(":")[0])
+
+
+def _class_of(key: str) -> type[Any]:
+    found: type[Any] = getattr(_module_of(key), PROVIDERS[key].partition(":")[2])
+    return found

@@ -26,8 +26,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
-import urllib3
-
+from infra.local.fakes.delivery import deliver
 from infra.local.fakes.fake import Answer, Done, Order, Request, Settings, timestamp
 from infra.local.fakes.faults import Fault, Faults
 from infra.local.fakes.reading import (
@@ -45,9 +44,6 @@ from infra.local.fakes.reading import (
 
 CURRENCIES = ("GHS", "KES", "NGN", "USD", "XOF", "ZAR")
 """In which the company may be paid."""
-
-SECONDS_PER_WEBHOOK = 30
-"""So long an answer to a webhook is awaited."""
 
 REFUNDS_PER_PAGE = 50
 
@@ -180,6 +176,7 @@ class Paystack:
     """
 
     key = "paystack"
+    paths: Mapping[str, str] = {"webhook_url": "/payments/paystack/webhook"}
     own_faults = frozenset({Fault.PENDING, Fault.REFUND_FAILS})
 
     def __init__(self, settings: Settings, faults: Faults) -> None:
@@ -429,12 +426,7 @@ class Paystack:
             "Content-Type": "application/json",
             "x-paystack-signature": sign(body, self._secret_key),
         }
-        try:
-            with urllib3.PoolManager(retries=False, timeout=SECONDS_PER_WEBHOOK) as pool:
-                answer = pool.request("POST", self._webhook_url, body=body, headers=headers)
-        except urllib3.exceptions.HTTPError as error:
-            return Answer.of({"webhook_status": None, "error": str(error)}, 502)
-        return Answer.of({"webhook_status": answer.status})
+        return deliver(self._webhook_url, body, headers)
 
     # --- all of it --------------------------------------------------------------------------
 
@@ -448,6 +440,20 @@ class Paystack:
     def _number(self) -> int:
         self._last_number += 1
         return self._last_number
+
+
+def made_up() -> dict[str, str]:
+    """What the provider gives to a company, made up."""
+    return {"secret_key": f"sk_test_{secrets.token_hex(20)}"}
+
+
+def secret(given: Settings, base_url: str) -> dict[str, Any]:
+    """The content of the channel's secret, from what was given to the company."""
+    return {
+        "base_url": base_url,
+        "secret_keys": [given["secret_key"]],
+        "email": "payments@mwanga.example",
+    }
 
 
 def sign(body: bytes, secret_key: str) -> str:
