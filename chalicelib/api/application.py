@@ -116,7 +116,7 @@ def _checked_call(route: Route, request: Request, wiring: Wiring) -> Call[Any]:
     call: Call[Any] = Call(
         wiring=wiring,
         path={name: unquote(value) for name, value in (request.uri_params or {}).items()},
-        query={} if route.signed else read_query(_query(request)),
+        query=_given_once(request) if route.signed else read_query(_query(request)),
         headers={name.lower(): value for name, value in request.headers.items()},
         body=None,
         raw=_bytes(request.raw_body),
@@ -173,6 +173,12 @@ def _response(answer: Answer, request_id: str) -> Response:
     elif not isinstance(body, str):
         body = as_json(body)
     return Response(body=body, headers=headers, status_code=answer.status)
+
+
+def _given_once(request: Request) -> Mapping[str, str]:
+    """A provider's query. What is given twice counts as not given."""
+    given = _query(request) or {}
+    return {name: values[0] for name, values in given.items() if len(values) == 1}
 
 
 def _query(request: Request) -> Mapping[str, list[str]] | None:

@@ -48,6 +48,7 @@ def replace_settings(call: Call[SettingsBody]) -> Answer:
         late_payment_hours=body.late_payment_hours,
         refund_after_minutes=body.refund_after_minutes,
         maximum_amount=body.maximum_amount,
+        confirm_above=body.confirm_above,
     )
     return ok(settings(call.wiring.keep_company.replace(choices, call.actor)))
 

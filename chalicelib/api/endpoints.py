@@ -16,7 +16,6 @@ _ANSWERS: dict[str, dict[int, Any]] = {
     "direct_pay": {202: AcceptedShape, 200: AcceptedShape},
     "direct_quote": {200: QuoteShape},
     "direct_read": {200: PaymentShape},
-    "paystack_checkout": {201: CheckoutShape},
 }
 """What our own routes answer. What providers are answered is theirs to describe."""
 
@@ -39,7 +38,7 @@ def _route(endpoint: Endpoint) -> Route:
         answer = endpoint.function(request, call.wiring.desk)
         body = _presented(answer.body, call)
         if isinstance(body, str):
-            return Answer(answer.status, body, answer.headers, "text/plain; charset=utf-8")
+            return Answer(answer.status, body, answer.headers, answer.content_type)
         return Answer(answer.status, body, answer.headers)
 
     handler.__name__, handler.__doc__ = endpoint.name, endpoint.function.__doc__
@@ -48,9 +47,16 @@ def _route(endpoint: Endpoint) -> Route:
         path=endpoint.path,
         handler=handler,
         signed=True,
-        answers=_ANSWERS.get(endpoint.name, {}),
+        answers=_answers(endpoint),
         described=endpoint.described,
     )
+
+
+def _answers(endpoint: Endpoint) -> dict[int, Any]:
+    """Whoever starts a payment is answered alike, whatever the channel."""
+    if endpoint.path.endswith("/checkouts"):
+        return {201: CheckoutShape}
+    return _ANSWERS.get(endpoint.name, {})
 
 
 def _presented(body: Any, call: Call[None]) -> Any:

@@ -373,7 +373,7 @@ class ResolveBody(Model):
     """What became of a held payment."""
 
     reason: Reason
-    outcome: Literal["token", "not_issued", "credit", "assign", "refunded"]
+    outcome: Literal["token", "not_issued", "credit", "assign", "refunded", "not_paid"]
     vend: Id | None = None
     token: Text | None = None
     units: Text | None = None
@@ -396,3 +396,4 @@ class SettingsBody(Model):
     late_payment_hours: Annotated[int, Field(ge=0, le=8784)] = 72
     refund_after_minutes: Annotated[int, Field(ge=0, le=44640)] = 15
     maximum_amount: AmountTextIfGiven = None
+    confirm_above: AmountTextIfGiven = None

@@ -24,6 +24,7 @@ _USED_BY_OUTCOME = {
     "credit": set[str](),
     "assign": {"serial_number"},
     "refunded": set[str](),
+    "not_paid": set[str](),
 }
 _NEEDED_BY_OUTCOME = {"assign": "serial_number"}
 
@@ -126,6 +127,8 @@ def _resolved(call: Call[ResolveBody]) -> Payment:
             return ways.resolve_not_issued(payment_id, actor=actor, reason=reason, vend=body.vend)
         case "credit":
             return ways.resolve_credit(payment_id, actor=actor, reason=reason)
+        case "not_paid":
+            return ways.resolve_not_paid(payment_id, actor=actor, reason=reason)
         case "refunded":
             return ways.resolve_refunded(payment_id, actor=actor, reason=reason)
         case "assign":

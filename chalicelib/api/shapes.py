@@ -432,11 +432,12 @@ class ReplacementShape(TypedDict):
 
 
 class CheckoutShape(TypedDict):
-    """A checkout that was opened: where the payer pays."""
+    """A payment that was started. Where the payer does not get a question on the phone, they pay
+    at ``authorization_url``."""
 
     payment_id: str
     reference: str
-    authorization_url: str
+    authorization_url: NotRequired[str]
 
 
 class AcceptedShape(TypedDict):
@@ -482,6 +483,7 @@ class SettingsShape(TypedDict):
     late_payment_hours: int
     refund_after_minutes: int
     maximum_amount: str
+    confirm_above: str | None
 
 
 class ChangeShape(TypedDict):
@@ -663,6 +665,11 @@ def settings(company: Settings) -> SettingsShape:
         late_payment_hours=company.late_payment_hours,
         refund_after_minutes=company.refund_after_minutes,
         maximum_amount=format_minor(company.maximum_amount_minor, currency),
+        confirm_above=(
+            None
+            if company.confirm_above_minor is None
+            else format_minor(company.confirm_above_minor, currency)
+        ),
     )
 
 

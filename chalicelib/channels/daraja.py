@@ -5,21 +5,40 @@ nothing: what proves a caller is a secret part of the path, which only Safaricom
 the address it comes from. Both are configured, and several secrets live while one is rotated.
 
 A validation is always answered with HTTP 200, and never with yes unless we mean it. A
-confirmation is answered with an error only where it was not stored.
+confirmation is answered with an error only where it was not stored. Payments that we have pushed
+(``daraja_stk``) fall into the same pot and are told here too: their account is our reference.
 """
 
 from __future__ import annotations
 
-import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from chalicelib.channels.claimed_serial import claimed_serial
+from chalicelib.channels.amounts import UnusableAmount, amount_minor
+from chalicelib.channels.asking import text_of
+from chalicelib.channels.callers import (
+    Intruder,
+    Networks,
+    check_address,
+    check_path,
+    note_failure,
+    note_intruder,
+)
+from chalicelib.channels.configuration import Configuration
+from chalicelib.channels.daraja_api import (
+    ALREADY_REVERSED,
+    C2B,
+    RECEIPT,
+    SECRET,
+    SHILLING,
+    SHORT_CODE,
+    Daraja,
+    kenyan_time,
+    listed,
+    source_of,
+)
 from chalicelib.channels.interface import (
     BODY_BYTES_MAX,
     Channel,
@@ -28,26 +47,20 @@ from chalicelib.channels.interface import (
     Endpoint,
     texts,
 )
-from chalicelib.channels.strict_json import Malformed, Number, read_object
-from chalicelib.domain.errors import InvalidAmount, MwangaError, Refusal
-from chalicelib.domain.money import Currency, parse_amount
-from chalicelib.domain.payment import Claim
+from chalicelib.channels.strict_json import Malformed, read_object
+from chalicelib.domain.errors import MwangaError, Refusal
+from chalicelib.domain.payment import Status, payment_id_of
 from chalicelib.services.accept import ReferenceConflict
+from chalicelib.services.collect import NoSuchPayment
 from chalicelib.services.ports import (
+    Listed,
     ProviderAnswer,
     ProviderRequest,
+    RefundTaken,
     RefusalClass,
-    SecretMissing,
 )
 
-KEY = "daraja"
-SECRET = "channels/daraja"  # noqa: S105 - the name of a secret, not a secret
-SHILLING = Currency("KES", 2)
-AMOUNT_MINOR_MAX = 10**12
-"""No report names more than ten thousand million shillings. What may be *paid* is judged later:
-money that has moved is stored, however much it is."""
-
-KENYA = ZoneInfo("Africa/Nairobi")
+KEY = C2B
 
 BAD_ACCOUNT = "C2B00012"
 BAD_AMOUNT = "C2B00013"
@@ -66,21 +79,17 @@ CODES: Mapping[Refusal, str] = {
 }
 """What Safaricom is told for each refusal; the customer's SMS says no more than "rejected"."""
 
-_SHORT_CODE = re.compile(r"[0-9]{5,8}")
-_TRANSACTION = re.compile(r"[A-Za-z0-9]{1,40}")
-_TIME = re.compile(r"[0-9]{14}")
+_PAYMENT_REFERENCE = re.compile(r"[A-Za-z0-9]{1,40}")
 
-
-class WrongPath(MwangaError):
-    """The secret part of the path is none of ours: the caller learns nothing."""
-
-    code = "wrong_path_secret"
-
-
-class WrongAddress(MwangaError):
-    """The caller's address is not one of Safaricom's."""
-
-    code = "wrong_address"
+_ANSWER = {
+    "type": "object",
+    "required": ["ResultCode", "ResultDesc"],
+    "properties": {
+        "ResultCode": {"type": ["string", "integer"]},
+        "ResultDesc": {"type": "string"},
+    },
+}
+"""Everything has one answer: code and words."""
 
 
 class ReportRejected(MwangaError):
@@ -109,12 +118,12 @@ class WrongShortCode(ReportRejected):
 
 
 @dataclass(frozen=True, slots=True)
-class Configuration:
+class Configured:
     """What the secret says: our paybill, the live path secrets, and who may call."""
 
     short_code: str
     path_secrets: tuple[str, ...]
-    networks: tuple[IPv4Network | IPv6Network, ...]
+    networks: Networks
 
 
 # --- the endpoints --------------------------------------------------------------------------
@@ -127,14 +136,18 @@ def validation(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
     """
     try:
         configuration = _admitted(request, desk)
-        refusal = desk.question(_claim(request, configuration))
-    except (WrongPath, WrongAddress) as intruder:
+        listed = _told(request, configuration)
+        if listed.payment_id is not None:
+            return _about_a_push(listed, desk)
+        assert listed.claim is not None  # noqa: S101 - it is one or the other
+        refusal = desk.question(listed.claim)
+    except Intruder as intruder:
         return _turned_away(intruder, desk)
     except ReportRejected as wrong:
-        _note(wrong, desk)
+        note_failure(wrong, KEY, desk)
         return _rejected(wrong.provider_code)
     except MwangaError as failed:
-        _note(failed, desk)
+        note_failure(failed, KEY, desk)
         return _rejected(OTHER)
     if refusal is not None:
         return _rejected(CODES[refusal])
@@ -149,34 +162,57 @@ def confirmation(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
     """
     try:
         configuration = _admitted(request, desk)
-        desk.accept(_claim(request, configuration), money_moved=True)
-    except (WrongPath, WrongAddress) as intruder:
+        take_up(_told(request, configuration), desk)
+    except Intruder as intruder:
         return _turned_away(intruder, desk)
     except ReportRejected as wrong:
-        _note(wrong, desk)
+        note_failure(wrong, KEY, desk)
         return _rejected(wrong.provider_code, status=400)
-    except ReferenceConflict as conflict:
-        _note(conflict, desk)
+    except (ReferenceConflict, NoSuchPayment) as conflict:
+        note_failure(conflict, KEY, desk)
     except MwangaError as failed:
-        _note(failed, desk)
+        note_failure(failed, KEY, desk)
         return _rejected(OTHER, status=503)
     return ProviderAnswer(200, {"ResultCode": 0, "ResultDesc": "Accepted"})
 
 
+def reversal_result(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
+    """What became of a reversal that we asked for, or that it was not dealt with in time.
+
+    Only a clear yes ends the refund, and only a clear no fails it; the rest a person looks up.
+    """
+    try:
+        configured = _admitted(request, desk)
+        reference = request.path_parameters.get("reference", "")
+        told = _result(request.body)
+        if _PAYMENT_REFERENCE.fullmatch(reference) is None:
+            raise Unreadable("reference")
+        payment_id = payment_id_of(source_of(configured.short_code), reference)
+        payment = desk.payment(payment_id)
+        if payment is not None and told is not None:
+            desk.refund_told(payment_id, payment.refunded_minor, told)
+    except Intruder as intruder:
+        return _turned_away(intruder, desk)
+    except ReportRejected as wrong:
+        note_failure(wrong, KEY, desk)
+        return _rejected(wrong.provider_code, status=400)
+    except MwangaError as failed:
+        note_failure(failed, KEY, desk)
+        return _rejected(OTHER, status=503)
+    return ProviderAnswer(200, {"ResultCode": 0, "ResultDesc": "Accepted"})
+
+
+def make(secrets: Callable[[str], Mapping[str, Any]]) -> Daraja:
+    """The provider. ``secrets`` reads a secret of the deployment by its name."""
+    return Daraja(secrets)
+
+
 def _described(*statuses: int) -> Described:
-    """Both have one form, and one answer: code and words."""
-    answer = {
-        "type": "object",
-        "required": ["ResultCode", "ResultDesc"],
-        "properties": {
-            "ResultCode": {"type": ["string", "integer"]},
-            "ResultDesc": {"type": "string"},
-        },
-    }
+    """Question and confirmation have one form."""
     return Described(
         proof="An unguessable part of the path, and an address of the provider's.",
         body=texts("TransID", "TransAmount", "BillRefNumber", "BusinessShortCode", "TransTime"),
-        answers=dict.fromkeys(statuses, answer),
+        answers=dict.fromkeys(statuses, _ANSWER),
     )
 
 
@@ -199,7 +235,19 @@ CHANNEL = Channel(
             confirmation,
             _described(200, 400, 403, 404, 503),
         ),
+        Endpoint(
+            "daraja_reversal_result",
+            "POST",
+            "/payments/daraja/{path_secret}/reversals/{reference}",
+            reversal_result,
+            Described(
+                proof="An unguessable part of the path, and an address of the provider's.",
+                body={"type": "object", "required": ["Result"]},
+                answers=dict.fromkeys((200, 400, 403, 404, 503), _ANSWER),
+            ),
+        ),
     ),
+    can_refund=True,
 )
 
 
@@ -207,118 +255,103 @@ def _rejected(code: str, status: int = 200) -> ProviderAnswer:
     return ProviderAnswer(status, {"ResultCode": code, "ResultDesc": "Rejected"})
 
 
-def _turned_away(intruder: MwangaError, desk: Desk) -> ProviderAnswer:
-    desk.journal.event("caller_refused", channel=KEY, reason=intruder.code)
-    desk.journal.count("CallersRefused", channel=KEY, reason=intruder.code)
-    return _rejected(OTHER, status=404 if isinstance(intruder, WrongPath) else 403)
-
-
-def _note(error: MwangaError, desk: Desk) -> None:
-    """Something is wrong with a report, or with us: operations must see it."""
-    desk.journal.event("report_failed", channel=KEY, reason=error.code, detail=error.detail)
-    desk.journal.count("ReportsFailed", channel=KEY, reason=error.code)
+def _turned_away(intruder: Intruder, desk: Desk) -> ProviderAnswer:
+    note_intruder(intruder, KEY, desk)
+    return _rejected(OTHER, status=intruder.status)
 
 
 # --- who is calling -------------------------------------------------------------------------
 
 
-def _admitted(request: ProviderRequest, desk: Desk) -> Configuration:
+def _admitted(request: ProviderRequest, desk: Desk) -> Configured:
     """The configuration, once the caller has shown the path's secret from an address we know."""
     configuration = _configuration(desk.secret(SECRET))
-    shown = request.path_parameters.get("path_secret", "").encode("utf-8", "replace")
-    fits = [hmac.compare_digest(shown, s.encode()) for s in configuration.path_secrets]
-    if not any(fits):
-        raise WrongPath
-    if not _is_within(request.source_address, configuration.networks):
-        raise WrongAddress
+    check_path(request, configuration.path_secrets)
+    check_address(request, configuration.networks)
     return configuration
 
 
-def _is_within(address: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
-    try:
-        caller = ip_address(address)
-    except ValueError:
-        return False
-    return any(caller in network for network in networks)
-
-
-def _configuration(content: Mapping[str, Any]) -> Configuration:
+def _configuration(content: Mapping[str, Any]) -> Configured:
     """Read the secret. Nothing in it is optional: an empty list of addresses admits nobody.
 
     Raises:
         SecretMissing: it is not in its agreed form.
     """
-    short_code = content.get("short_code")
-    if not isinstance(short_code, str) or _SHORT_CODE.fullmatch(short_code) is None:
-        raise SecretMissing(SECRET)
-    try:
-        networks = tuple(ip_network(address) for address in _texts(content, "addresses"))
-    except ValueError:
-        raise SecretMissing(SECRET) from None
-    return Configuration(short_code, _texts(content, "path_secrets"), networks)
-
-
-def _texts(content: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    texts = content.get(name)
-    if not isinstance(texts, list) or not all(isinstance(text, str) and text for text in texts):
-        raise SecretMissing(SECRET)
-    return tuple(texts)
+    secret = Configuration(SECRET, content)
+    return Configured(
+        secret.text("short_code", SHORT_CODE), secret.texts("path_secrets"), secret.networks()
+    )
 
 
 # --- what is said -----------------------------------------------------------------------------
 
 
-def _claim(request: ProviderRequest, configuration: Configuration) -> Claim:
-    """The claim in a report. Validation and confirmation have the same form.
+def _told(request: ProviderRequest, configuration: Configured) -> Listed:
+    """What a report is about. Validation and confirmation have the same form.
 
     The payer's number is masked or hashed by Safaricom, so it is not kept.
 
     Raises:
         WrongShortCode, Unreadable: see there.
     """
-    if len(request.body) > BODY_BYTES_MAX:
-        raise Unreadable("too large")
-    try:
-        body = read_object(request.body)
-    except Malformed as malformed:
-        raise Unreadable(malformed.detail) from None
-    if _text(body, "BusinessShortCode") != configuration.short_code:
+    body = _object(request.body)
+    if text_of(body.get("BusinessShortCode")) != configuration.short_code:
         raise WrongShortCode
-    transaction = _text(body, "TransID")
-    if _TRANSACTION.fullmatch(transaction) is None:
+    transaction = text_of(body.get("TransID"))
+    if RECEIPT.fullmatch(transaction) is None:
         raise Unreadable("TransID")
-    return Claim(
-        channel=KEY,
-        source=f"mpesa_ke.{configuration.short_code}",
-        transaction=transaction,
-        reference=transaction,
-        serial_number=claimed_serial(_text(body, "BillRefNumber")),
-        amount_minor=_amount(_text(body, "TransAmount")),
-        currency=SHILLING.code,
-        paid_at=_paid_at(_text(body, "TransTime")),
+    try:
+        amount = amount_minor(text_of(body.get("TransAmount")), SHILLING)
+    except UnusableAmount:
+        raise UnreadableAmount("TransAmount") from None
+    return listed(
+        configuration.short_code,
+        transaction,
+        text_of(body.get("BillRefNumber")),
+        amount,
+        kenyan_time(text_of(body.get("TransTime"))),
+        proven=False,
     )
 
 
-def _text(body: Mapping[str, Any], name: str) -> str:
-    """A field as text. The values are texts as documented; a number is read as it is written."""
-    value = body.get(name)
-    if isinstance(value, Number):
-        return value.text
-    return value.strip() if isinstance(value, str) else ""
-
-
-def _amount(text: str) -> int:
+def _object(body: bytes) -> Mapping[str, Any]:
+    if len(body) > BODY_BYTES_MAX:
+        raise Unreadable("too large")
     try:
-        return parse_amount(text, SHILLING, AMOUNT_MINOR_MAX)
-    except InvalidAmount:
-        raise UnreadableAmount("TransAmount") from None
+        return read_object(body)
+    except Malformed as malformed:
+        raise Unreadable(malformed.detail) from None
 
 
-def _paid_at(text: str) -> datetime | None:
-    """``YYYYMMDDhhmmss`` in Kenya's time; ``None`` where it is no time."""
-    if _TIME.fullmatch(text) is None:
-        return None
-    try:
-        return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=KENYA).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+def _about_a_push(told: Listed, desk: Desk) -> ProviderAnswer:
+    """The question about a payment that we pushed ourselves: yes, if it is the one."""
+    assert told.payment_id is not None and told.paid is not None  # noqa: S101 - see ``listed``
+    payment = desk.payment(told.payment_id)
+    if payment is None or payment.status is not Status.PENDING:
+        return _rejected(BAD_ACCOUNT)
+    if payment.amount_minor != told.paid.amount_minor:
+        return _rejected(BAD_AMOUNT)
+    return ProviderAnswer(200, {"ResultCode": "0", "ResultDesc": "Accepted"})
+
+
+def take_up(told: Listed, desk: Desk) -> None:
+    """Store that money has moved, for a payment that we pushed or for one by hand.
+
+    Raises:
+        ReferenceConflict, NoSuchPayment, TryAgain, OutcomeUnknown: see the desk.
+    """
+    if told.claim is not None:
+        desk.accept(told.claim, money_moved=True)
+    if told.payment_id is not None and told.paid is not None:
+        desk.paid(told.payment_id, told.paid)
+
+
+def _result(body: bytes) -> RefundTaken | str | None:
+    """What a result says of a reversal; ``None``: nothing is certain (it timed out, say)."""
+    result = _object(body).get("Result")
+    if not isinstance(result, dict):
+        raise Unreadable("Result")
+    code = text_of(result.get("ResultCode"))
+    if code in ("0", ALREADY_REVERSED):
+        return RefundTaken(done=True)
+    return f"failed_{code}" if re.fullmatch("[A-Za-z0-9.]{1,20}", code) else None

@@ -59,6 +59,33 @@ class Desk(Protocol):
             TryAgain, OutcomeUnknown: not stored, or not known to be: start nothing.
         """
 
+    def reserve(self, claim: Claim) -> Accepted:
+        """Store money that the provider has reserved. A worker tells it our yes or no.
+
+        Raises:
+            ReferenceConflict: the id is taken by another claim; that is recorded.
+            TryAgain, OutcomeUnknown: not stored, or not known to be: it must be sent again.
+        """
+
+    def begun(self, payment: Payment, known_as: Mapping[str, str]) -> None:
+        """The provider was asked for this pending payment, and will know it by that too."""
+
+    def hinted(self, payment_id: str) -> None:
+        """There is news of this payment, says somebody: a worker asks the provider for it.
+
+        Raises:
+            NoSuchPayment: we know none of that id.
+            QueueUnavailable: it must be told again.
+        """
+
+    def reversed(self, payment_id: str, reference: str) -> None:
+        """The provider has given the money back, and not because we asked. Never ignored.
+
+        Raises:
+            NoSuchPayment: we know none of that id.
+            TryAgain, OutcomeUnknown, VersionConflict: it must be told again.
+        """
+
     def not_started(self, payment: Payment, reason: str) -> None:
         """The provider surely started nothing for this pending payment: it has expired."""
 

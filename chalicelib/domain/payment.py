@@ -17,14 +17,15 @@
                uncertain --> accepted | done | refused     refused --> calling | void
 
 ``pending`` and ``expired`` are of payments that we start: a customer who pays after all makes an
-expired one ``received``.
+expired one ``received``. Money that a provider has reserved until it has our result is ``pending``
+too; with a ``reason``, that result is no, and it becomes ``refused``.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
@@ -167,7 +168,9 @@ class Claim:
 
     ``source`` is the pot into which the money fell, ``transaction`` its id there; together they
     are the payment's identity. ``serial_number`` is in normal form where the text allows it,
-    else as it came (shortened); ``reference`` is what the provider calls the payment.
+    else as it came (shortened); ``reference`` is what the provider calls the payment, and
+    ``known_as`` what else it must be told to know the payment again. A claim that is not
+    ``proven`` comes from a caller who signs nothing.
     """
 
     channel: str
@@ -180,6 +183,8 @@ class Claim:
     payer_phone: str | None = None
     paid_at: datetime | None = None
     plan_id: str | None = None
+    known_as: Mapping[str, str] = field(default_factory=dict)
+    proven: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +195,9 @@ class Payment:
     report from a different one under the same id. ``revision`` rises by one at every write.
     ``account_versions`` names the account versions that this payment made.
     ``check_at`` is when the sweeper looks at it again; ``None`` in a final state. ``receipt`` is
-    the provider's own name for a payment that we started. ``refund_at`` is when money that has
-    moved without a valid device goes back by itself.
+    the provider's own name for a payment that we started, ``known_as`` what else it must be told
+    to know the payment again, and ``asked_at`` when a worker asked it to charge the payer.
+    ``refund_at`` is when money that has moved without a valid device goes back by itself.
     """
 
     payment_id: str
@@ -215,6 +221,8 @@ class Payment:
     events: tuple[Event, ...] = ()
     account_versions: tuple[int, ...] = ()
     receipt: str | None = None
+    known_as: Mapping[str, str] = field(default_factory=dict)
+    asked_at: datetime | None = None
     refund_at: datetime | None = None
     settled_at: datetime | None = None
     completed_at: datetime | None = None
@@ -314,6 +322,12 @@ STUCK = "stuck"
 """Why a payment without progress is held."""
 PAID_OTHERWISE = "paid_otherwise"
 """Why a payment that we started is held without having been received: other money has moved."""
+UNCONFIRMED = "unconfirmed"
+"""Why a large payment is held of which only a caller who signs nothing has told us."""
+RESULT_NOT_TAKEN = "result_not_taken"
+"""Why money is held that a provider has reserved: it does not take our result."""
+REVERSED = "reversed_by_provider"
+"""Why a payment is held that its provider took back before it was settled."""
 
 FIRST_CHECK = timedelta(minutes=1)
 CHECKS_MINUTES_MAX = 60
@@ -346,6 +360,7 @@ def accepted(
         customer_id=customer_id,
         plan_id=claim.plan_id,
         payer_phone=claim.payer_phone,
+        known_as=claim.known_as,
         reason=refusal,
         check_at=None if refusal else received_at + FIRST_CHECK,
     )
@@ -357,6 +372,36 @@ def started(
     """A new payment that we start: ``pending`` until its provider says that money has moved."""
     fresh = accepted(claim, moment=moment, received_at=received_at, customer_id=customer_id)
     return replace(fresh, status=Status.PENDING)
+
+
+def reserved(
+    claim: Claim,
+    *,
+    moment: datetime,
+    received_at: datetime,
+    customer_id: str | None,
+    refusal: str | None,
+) -> Payment:
+    """Money that a provider has reserved: ``pending`` until it has taken our yes or no."""
+    fresh = started(claim, moment=moment, received_at=received_at, customer_id=customer_id)
+    return replace(fresh, reason=refusal)
+
+
+def result_taken(payment: Payment, now: datetime) -> Payment:
+    """Reserved money, now that the provider has taken our result: ours, or the payer's again."""
+    if payment.reason is not None:
+        return replace(payment, status=Status.REFUSED, completed_at=now, check_at=None, sweeps=0)
+    return replace(payment, status=Status.RECEIVED, check_at=now + FIRST_CHECK, sweeps=0)
+
+
+def result_not_taken(payment: Payment, now: datetime) -> Payment:
+    """Reserved money of which the provider does not take our result: a person must look.
+
+    What we would have refused is remembered as an event; then nobody may settle it by mistake.
+    """
+    if payment.reason is not None:
+        payment = payment.with_event(now, "refused", reason=payment.reason)
+    return held(payment, RESULT_NOT_TAKEN, now)
 
 
 def paid(payment: Payment, *, receipt: str, moment: datetime, now: datetime) -> Payment:
@@ -371,6 +416,24 @@ def paid(payment: Payment, *, receipt: str, moment: datetime, now: datetime) -> 
         completed_at=None,
         check_at=now + FIRST_CHECK,
         sweeps=0,
+    )
+
+
+def twin(payment: Payment, payment_id: str, now: datetime) -> Payment:
+    """What stands under the receipt of a payment that we started, where the pot is a shared one.
+
+    A customer may pay into the same pot without us, and such a payment has its receipt for an id.
+    Where this stands, a second report of the receipt is found to be a repetition.
+    """
+    return replace(
+        payment,
+        payment_id=payment_id,
+        status=Status.EXPIRED,
+        customer_id=None,
+        reason=f"paid_as {payment.payment_id}",
+        completed_at=now,
+        check_at=None,
+        revision=1,
     )
 
 
@@ -507,6 +570,16 @@ def held(payment: Payment, reason: str, now: datetime) -> Payment:
     waiting = replace(payment, status=Status.HELD, reason=reason, sweeps=0)
     waiting = replace(waiting, check_at=_next_look(waiting, now, 0))
     return waiting.with_event(now, "held", reason=reason)
+
+
+def unconfirmed(payment: Payment, now: datetime) -> Payment:
+    """A received payment that waits until its provider's own list, or a person, confirms it."""
+    return held(payment, UNCONFIRMED, now)
+
+
+def is_unconfirmed(payment: Payment) -> bool:
+    """Whether it waits for that."""
+    return payment.status is Status.HELD and payment.reason == UNCONFIRMED
 
 
 def released(payment: Payment, now: datetime) -> Payment:
@@ -798,7 +871,7 @@ def messages_due(payment: Payment) -> tuple[int, ...]:
         unlocks = any(v.kind is VendKind.UNLOCK for v in payment.vends)
         return (*done, HELD_MESSAGE) if payment.status is Status.HELD and unlocks else done
     if payment.status is Status.HELD:
-        lost = payment.customer_id is None
+        lost = payment.customer_id is None and payment.reason != UNCONFIRMED
         return (*done, *refunded, UNUSABLE_MESSAGE if lost else HELD_MESSAGE)
     if payment.status is Status.COMPLETED and not done:
         return (RECEIPT,)

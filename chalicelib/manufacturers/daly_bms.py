@@ -23,15 +23,9 @@ from chalicelib.domain.payment import Vend
 from chalicelib.manufacturers import credentials
 from chalicelib.manufacturers.answers import JSON_HEADERS, ask, fields_of, require_success
 from chalicelib.manufacturers.plain_device import PlainDevice
-from chalicelib.manufacturers.sessions import (
-    LOG_IN_SECONDS_MAX,
-    Session,
-    SessionRefused,
-    Sessions,
-    bearer,
-    log_in,
-)
+from chalicelib.manufacturers.sessions import LOG_IN_SECONDS_MAX, Sessions, bearer, log_in
 from chalicelib.runtime.one_call import Answer
+from chalicelib.runtime.sessions import Session, SessionRefused
 from chalicelib.services.ports import (
     Manufacturer,
     RecoveryClass,

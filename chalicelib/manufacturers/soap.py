@@ -1,27 +1,18 @@
 """SOAP 1.1: the envelope around a question, and what is in the one around an answer.
 
-An answer is read without trust. There is no use for a document type in it, and every trick with
-entities needs one, so none is let in; a well-made answer is shallow and says each thing once.
+An answer is read without trust; a well-made one says each thing once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NoReturn
-from xml.etree.ElementTree import (
-    Element,
-    ParseError,
-    SubElement,
-    TreeBuilder,
-    XMLParser,
-    tostring,
-)
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 from chalicelib.runtime.one_call import Answer
+from chalicelib.runtime.plain_xml import NotPlainXml, read_plain_xml
 from chalicelib.services.ports import VendorSilent, VendUncertain
 
 HEADERS = {"Content-Type": "text/xml; charset=utf-8"}
-DEPTH_MAX = 20
 
 _ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 
@@ -79,46 +70,8 @@ def _body_of(answer: Answer) -> Element:
 
 
 def _root_of(answer: Answer) -> Element:
-    """The XML in an answer, whatever its shape. It is read as UTF-8, whatever it calls itself."""
-    parser = XMLParser(target=_Builder(), encoding="utf-8")  # noqa: S314 - see _Builder
+    """The XML in an answer, whatever its shape."""
     try:
-        text = answer.body.decode("utf-8")
-        if "\0" in text:  # the parser would take it for UTF-16, whatever it is told
-            raise _Suspicious
-        parser.feed(text)
-        root: Element = parser.close()
-    except (ValueError, ParseError, _Suspicious):
-        # The parser's own message need not be told: it may quote the answer, and with it a token.
+        return read_plain_xml(answer.body)
+    except NotPlainXml:
         raise VendorSilent("the answer is not XML, or not plainly so") from None
-    return root
-
-
-class _Suspicious(Exception):
-    """No vendor's answer needs that."""
-
-
-class _Builder(TreeBuilder):
-    """Builds the tree of a shallow document without a document type, and of no other.
-
-    Without a document type no entity can be declared, so nothing grows and nothing is fetched.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._depth = 0
-
-    def doctype(self, name: str, public_id: str | None, system_id: str | None) -> NoReturn:
-        """Called at the beginning of a document type, before what it declares is read."""
-        raise _Suspicious
-
-    def start(self, tag: str, attrs: dict[str, str], /) -> Any:
-        """Called at the beginning of an element."""
-        self._depth += 1
-        if self._depth > DEPTH_MAX:
-            raise _Suspicious
-        return super().start(tag, attrs)
-
-    def end(self, tag: str, /) -> Any:
-        """Called at the end of an element."""
-        self._depth -= 1
-        return super().end(tag)

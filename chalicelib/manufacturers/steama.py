@@ -31,15 +31,10 @@ from chalicelib.manufacturers.answers import (
     words_of,
 )
 from chalicelib.manufacturers.plain_device import PlainDevice
-from chalicelib.manufacturers.sessions import (
-    LOG_IN_SECONDS_MAX,
-    Session,
-    SessionRefused,
-    Sessions,
-    log_in,
-)
+from chalicelib.manufacturers.sessions import LOG_IN_SECONDS_MAX, Sessions, log_in
 from chalicelib.manufacturers.technical import refuse_unknown
 from chalicelib.runtime.one_call import Answer
+from chalicelib.runtime.sessions import Session, SessionRefused
 from chalicelib.services.ports import (
     Manufacturer,
     RecoveryClass,

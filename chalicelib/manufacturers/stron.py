@@ -23,14 +23,9 @@ from chalicelib.domain.money import format_units
 from chalicelib.manufacturers import credentials, sts
 from chalicelib.manufacturers.answers import JSON_HEADERS, ask, require_success, text_of
 from chalicelib.manufacturers.keypad_meter import KeypadMeter
-from chalicelib.manufacturers.sessions import (
-    LOG_IN_SECONDS_MAX,
-    Session,
-    SessionRefused,
-    Sessions,
-    log_in,
-)
+from chalicelib.manufacturers.sessions import LOG_IN_SECONDS_MAX, Sessions, log_in
 from chalicelib.runtime.one_call import Answer
+from chalicelib.runtime.sessions import Session, SessionRefused
 from chalicelib.services.ports import (
     Manufacturer,
     RecoveryClass,

@@ -30,15 +30,9 @@ from chalicelib.manufacturers.answers import (
     words_of,
 )
 from chalicelib.manufacturers.plain_device import PlainDevice
-from chalicelib.manufacturers.sessions import (
-    LOG_IN_SECONDS_MAX,
-    Session,
-    SessionRefused,
-    Sessions,
-    access_token,
-    log_in,
-)
+from chalicelib.manufacturers.sessions import LOG_IN_SECONDS_MAX, Sessions, access_token, log_in
 from chalicelib.runtime.one_call import Answer
+from chalicelib.runtime.sessions import Session, SessionRefused
 from chalicelib.services.ports import (
     Manufacturer,
     RecoveryClass,

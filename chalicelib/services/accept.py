@@ -11,13 +11,18 @@ from chalicelib.domain.errors import MwangaError, Refusal
 from chalicelib.domain.judge import device_refusal, refusal_before_money
 from chalicelib.domain.moment import moment_of
 from chalicelib.domain.payment import (
+    UNCONFIRMED,
     Claim,
     Payment,
     Status,
     accepted,
     after_refusal,
+    is_unconfirmed,
     messages_due,
+    released,
+    reserved,
     started,
+    unconfirmed,
 )
 from chalicelib.services.ports import (
     Accounts,
@@ -29,6 +34,7 @@ from chalicelib.services.ports import (
     Devices,
     Journal,
     Manufacturers,
+    Paid,
     Payments,
     Queues,
     QueueUnavailable,
@@ -136,10 +142,41 @@ class Accept:
         judgement = self._judge(claim, before_money=not money_moved)
         if money_moved:
             judgement = replace(judgement, refusal=None)
-        outcome = self._store(self._new_payment(claim, judgement))
+        payment = self._new_payment(claim, judgement)
+        if money_moved and waits_for_proof(self._catalogue.settings(), claim.amount_minor, claim):
+            payment = unconfirmed(payment, self._clock.now())
+        outcome = self._store(payment, proven=claim.proven)
         if money_moved and _follows_refusal(outcome):
             self._journal.event("accepted_after_refusal", payment_id=outcome.payment.payment_id)
             self._journal.count("AcceptedAfterRefusal", channel=claim.channel)
+        self._queue(outcome)
+        return outcome
+
+    def reserve(self, claim: Claim) -> Accepted:
+        """Store money that a provider has reserved for us; a worker tells it our yes or no.
+
+        Until the provider has taken that, the payment is ``pending``, with the reason of a no.
+
+        Raises:
+            ReferenceConflict: the id is taken by another claim; recorded once.
+            TryAgain, OutcomeUnknown: not stored, or not known to be: the caller sends it again.
+        """
+        judgement = self._judge(claim, before_money=True)
+        payment = self._reserved(claim, judgement)
+        self._settings_store.fix_money()
+        try:
+            self._payments.create(payment)
+        except AlreadyThere as taken:
+            outcome = self._repeated(taken.existing, payment)
+        else:
+            outcome = Accepted(payment)
+            self._journal.event(
+                "payment_reserved",
+                payment_id=payment.payment_id,
+                channel=payment.channel,
+                reason=payment.reason,
+            )
+            self._journal.count("Reserved", channel=payment.channel)
         self._queue(outcome)
         return outcome
 
@@ -238,22 +275,40 @@ class Accept:
             refusal=judgement.refusal.value if judgement.refusal else None,
         )
 
+    def _reserved(self, claim: Claim, judgement: _Judgement) -> Payment:
+        now = self._clock.now()
+        hours = self._catalogue.settings().late_payment_hours
+        return reserved(
+            claim,
+            moment=moment_of(claim.paid_at, now, hours),
+            received_at=now,
+            customer_id=judgement.device.customer_id if judgement.device else None,
+            refusal=judgement.refusal.value if judgement.refusal else None,
+        )
+
     # --- storing ----------------------------------------------------------------------------
 
-    def _store(self, payment: Payment) -> Accepted:
+    def _store(self, payment: Payment, *, proven: bool = True) -> Accepted:
         """Write it, or find out from the failed condition what is there already."""
         self._settings_store.fix_money()
         try:
             self._payments.create(payment)
         except AlreadyThere as taken:
-            return self._beside(taken.existing, payment)
+            return self._beside(taken.existing, payment, proven)
         self._note(payment)
         return Accepted(payment)
 
-    def _beside(self, existing: Payment, payment: Payment) -> Accepted:
+    def _beside(self, existing: Payment, payment: Payment, proven: bool) -> Accepted:
         for _ in range(WRITES_MAX):
             if existing.status is not Status.REFUSED:
-                return self._repeated(existing, payment)
+                outcome = self._repeated(existing, payment)
+                if not (proven and is_unconfirmed(existing)):
+                    return outcome
+                try:
+                    return Accepted(self._confirmed(existing), repeated=True)
+                except VersionConflict:
+                    existing = self._payments.get(existing.payment_id) or existing
+                    continue
             if _same_refusal(existing, payment):
                 return Accepted(existing, repeated=True)
             try:
@@ -273,6 +328,13 @@ class Accept:
         self._record_conflict(existing, payment)
         raise ReferenceConflict("this reference was used with another serial, amount or currency")
 
+    def _confirmed(self, existing: Payment) -> Payment:
+        """A payment that waited for a proof has it now: it goes on."""
+        now = self._clock.now()
+        confirmed = self._payments.save(released(existing.with_event(now, "confirmed"), now))
+        self._journal.event("payment_confirmed", payment_id=existing.payment_id)
+        return confirmed
+
     def _record_conflict(self, existing: Payment, other: Payment) -> None:
         said = f"{other.serial_number} {other.amount_minor} {other.currency}"
         record_conflict(self._payments, existing, said, self._clock, self._journal)
@@ -282,7 +344,9 @@ class Accept:
         payment = outcome.payment
         try:
             if payment.status is Status.RECEIVED:
-                self._queues.settle(payment, deduplication=payment.payment_id)
+                self._queues.settle(payment, deduplication=f"{payment.payment_id}{_again(payment)}")
+            elif payment.status is Status.PENDING:
+                self._queues.provider_call(payment.payment_id)
             elif not outcome.repeated:
                 for number in messages_due(payment):
                     self._queues.message(payment.payment_id, number, payment.customer_id)
@@ -301,6 +365,20 @@ class Accept:
             self._journal.count("Refused", channel=payment.channel, reason=payment.reason or "")
         else:
             self._journal.count("Accepted", channel=payment.channel)
+        if is_unconfirmed(payment):
+            self._journal.event("payment_held", payment_id=payment.payment_id, reason=UNCONFIRMED)
+            self._journal.count("Held", reason=UNCONFIRMED)
+
+
+def waits_for_proof(settings: Settings, amount_minor: int, told: Claim | Paid) -> bool:
+    """Whether so much money, told in that way, is not believed before it is confirmed."""
+    limit_minor = settings.confirm_above_minor
+    return limit_minor is not None and not told.proven and amount_minor > limit_minor
+
+
+def _again(payment: Payment) -> str:
+    """What makes the message a new one for the queue, where the payment had been held."""
+    return f".c{payment.revision}" if payment.revision > 1 else ""
 
 
 def record_conflict(

@@ -32,8 +32,8 @@ class AskProvider:
         if payment is None:
             self._journal.event("payment_missing", payment_id=payment_id)
             return None
-        if payment.status is Status.PENDING:
-            self._collect.verify(payment)
-        else:
+        if payment.status is Status.REFUND_DUE or payment.refunds:
             self._give_back.work(payment, deadline)
+        else:
+            self._collect.ask(payment, deadline)
         return payment

@@ -32,8 +32,9 @@ _FIXED = "cannot change any more: payments were made in it"
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the company wants. ``maximum_amount`` is in major units of ``currency``; without it
-    the largest payment stays what it is by default."""
+    """What the company wants. ``maximum_amount`` and ``confirm_above`` are in major units of
+    ``currency``; without the first, the largest payment stays what it is by default; without the
+    second, no payment waits for a confirmation."""
 
     company: str
     country: str
@@ -45,6 +46,7 @@ class Choices:
     late_payment_hours: int = 72
     refund_after_minutes: int = 15
     maximum_amount: object = None
+    confirm_above: object = None
 
 
 class KeepCompany:
@@ -82,6 +84,7 @@ class KeepCompany:
             late_payment_hours=choices.late_payment_hours,
             refund_after_minutes=choices.refund_after_minutes,
             maximum_amount_minor=_checked_maximum(choices.maximum_amount, currency),
+            confirm_above_minor=_checked_confirm_above(choices.confirm_above, currency),
             revision=before.revision,
         )
         self._refuse_fixed(before, after)
@@ -159,3 +162,9 @@ def _checked_maximum(text: object, currency: Currency) -> int:
     if text is None:
         return Settings().maximum_amount_minor
     return parse_amount(text, currency, MAXIMUM_AMOUNT_MINOR_MAX, "maximum_amount")
+
+
+def _checked_confirm_above(text: object, currency: Currency) -> int | None:
+    if text is None:
+        return None
+    return parse_amount(text, currency, MAXIMUM_AMOUNT_MINOR_MAX, "confirm_above")

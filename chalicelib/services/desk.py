@@ -70,6 +70,22 @@ class Desk:
         """See ``Accept.start``."""
         return self._accept.start(claim)
 
+    def reserve(self, claim: Claim) -> Accepted:
+        """See ``Accept.reserve``."""
+        return self._accept.reserve(claim)
+
+    def begun(self, payment: Payment, known_as: Mapping[str, str]) -> None:
+        """See ``Collect.begun``."""
+        self._collect.begun(payment, known_as)
+
+    def hinted(self, payment_id: str) -> None:
+        """See ``Collect.hinted``."""
+        self._collect.hinted(payment_id)
+
+    def reversed(self, payment_id: str, reference: str) -> None:
+        """See ``Collect.reversed``."""
+        self._collect.reversed(payment_id, reference)
+
     def not_started(self, payment: Payment, reason: str) -> None:
         """See ``Collect.not_started``."""
         self._collect.not_started(payment, reason)

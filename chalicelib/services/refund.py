@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 from chalicelib.domain.errors import MwangaError
 from chalicelib.domain.payment import (
     PAID_OTHERWISE,
+    RESULT_NOT_TAKEN,
+    REVERSED,
     Payment,
     Refund,
     RefundState,
@@ -185,6 +187,8 @@ class GiveBack:
             return self._payments.save(self._once_more(payment, refused, amount_minor))
         if payment.reason == PAID_OTHERWISE:
             raise NotRefundable("another amount was paid than agreed: give it back at the provider")
+        if payment.reason in (REVERSED, RESULT_NOT_TAKEN):
+            raise NotRefundable("its money is not ours to give back: its provider has it")
         if payment.settled_at is None:
             amount_minor = self._checked(payment, amount_minor, payment.kept_minor)
             return self._payments.save(refund_begun(payment, amount_minor, self._clock.now()))

@@ -15,7 +15,10 @@ from chalicelib.domain.errors import FieldError, MwangaError
 from chalicelib.domain.payment import (
     PAID_OTHERWISE,
     RECEIPT,
+    RESULT_NOT_TAKEN,
+    REVERSED,
     STUCK,
+    UNCONFIRMED,
     Payment,
     Refund,
     RefundState,
@@ -60,6 +63,7 @@ from chalicelib.services.ports import (
 WRITES_MAX = 8
 LATEST = 100
 _WAITING = frozenset({Status.HELD, Status.REFUND_DUE})
+_PERHAPS_NOT_PAID = frozenset({UNCONFIRMED, RESULT_NOT_TAKEN, REVERSED})
 TROUBLED = frozenset({VendState.UNCERTAIN, VendState.REFUSED, VendState.VOID})
 
 
@@ -206,6 +210,21 @@ class Resolve:
             return refund_answered(payment, refund.number, RefundState.DONE, self._clock.now())
 
         return self._write(payment_id, "resolved_refunded", actor, reason, change)
+
+    def resolve_not_paid(self, payment_id: str, *, actor: str, reason: str) -> Payment:
+        """No money is there for it: it was never paid, or its provider has taken it back.
+
+        Raises:
+            PaymentNotFound, NotHeld: see there.
+            FieldError: on ``outcome``: its money was received, as far as anybody has told us.
+        """
+
+        def change(payment: Payment) -> Payment:
+            if payment.reason not in _PERHAPS_NOT_PAID or payment.settled_at is not None:
+                raise FieldError("outcome", "its money was received")
+            return expired(payment, "not_paid", self._clock.now())
+
+        return self._write(payment_id, "resolved_not_paid", actor, reason, change)
 
     def resolve_credit(self, payment_id: str, *, actor: str, reason: str) -> Payment:
         """No token was issued: the vends become void and their money becomes credit.

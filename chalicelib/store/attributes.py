@@ -299,6 +299,8 @@ def _attribute(hint: Any) -> Attribute[Any]:
         [hint] = [choice for choice in typing.get_args(hint) if choice is not types.NoneType]
     if hint in _PLAIN:
         return _PLAIN[hint]()
+    if typing.get_origin(hint) is Mapping:
+        return DocumentAttribute()
     if typing.get_origin(hint) is tuple:
         return TupleAttribute(_attribute(typing.get_args(hint)[0]))
     if dataclasses.is_dataclass(hint):

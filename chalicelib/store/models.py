@@ -127,6 +127,8 @@ class PaymentRow(Table):
     events = records(Event)
     account_versions = TupleAttribute[int](WholeNumberAttribute(), null=True)
     receipt = UnicodeAttribute(null=True)
+    known_as = DocumentAttribute(null=True)
+    asked_at = MomentAttribute(null=True)
     refund_at = MomentAttribute(null=True)
     settled_at = MomentAttribute(null=True)
     completed_at = MomentAttribute(null=True)
@@ -605,6 +607,7 @@ class SettingsRow(Table):
     late_payment_hours = WholeNumberAttribute(null=True)
     refund_after_minutes = WholeNumberAttribute(null=True)
     maximum_amount_minor = MinorUnitsAttribute(null=True)
+    confirm_above_minor = MinorUnitsAttribute(null=True)
     revision = WholeNumberAttribute(null=True)
 
 

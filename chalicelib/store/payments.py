@@ -124,8 +124,12 @@ class DynamoPayments:
             raise VersionConflict(refused.detail) from refused
         return written
 
-    def receive(self, payment: Payment, guard: tuple[str, str]) -> Payment:
+    def receive(
+        self, payment: Payment, guard: tuple[str, str], twin: Payment | None = None
+    ) -> Payment:
         """Write a payment that was paid, with a guard on its receipt, in one transaction.
+
+        With a ``twin`` that is one write more, of a payment item.
 
         Raises:
             ConditionFailed, VersionConflict, TryAgain, OutcomeUnknown: see there.
@@ -136,11 +140,17 @@ class DynamoPayments:
         transaction.put("payment", PaymentRow.of(written), unchanged(payment))
         row = GuardRow(guard_id=guard_id, held_by=held_by)
         transaction.put("guard", row, GuardRow.guard_id.does_not_exist())
+        if twin is not None:
+            free = PaymentRow.payment_id.does_not_exist() | (
+                PaymentRow.status == Status.REFUSED.value
+            )
+            transaction.put("twin", PaymentRow.of(twin), free)
         try:
             transaction.commit()
         except WritesRefused as refused:
-            if "guard" in refused.what:
-                raise ConditionFailed("guard") from refused
+            for what in ("twin", "guard"):
+                if what in refused.what:
+                    raise ConditionFailed(what) from refused
             raise VersionConflict(refused.detail) from refused
         return written
 

@@ -54,6 +54,9 @@ from chalicelib.services.ports.moves import (
     RowError,
 )
 from chalicelib.services.ports.providers import (
+    Charger,
+    Listed,
+    Lister,
     NotAtProvider,
     Paid,
     Provider,
@@ -65,6 +68,11 @@ from chalicelib.services.ports.providers import (
     ProviderUnreachable,
     RefundTaken,
     RefusalClass,
+    Reserver,
+    TakenBack,
+    charges,
+    lists_payments,
+    reserves,
 )
 from chalicelib.services.ports.queues import Queues
 from chalicelib.services.ports.reconciliation import (
@@ -127,6 +135,7 @@ __all__ = [
     "Appliances",
     "BusyDevices",
     "Catalogue",
+    "Charger",
     "Checkable",
     "Circuits",
     "Clock",
@@ -158,6 +167,8 @@ __all__ = [
     "Issued",
     "Issuer",
     "Journal",
+    "Listed",
+    "Lister",
     "Manufacturer",
     "Manufacturers",
     "Message",
@@ -188,6 +199,7 @@ __all__ = [
     "RegistrationStatus",
     "Registry",
     "ReportedDifference",
+    "Reserver",
     "RowError",
     "SealBroken",
     "SecretMissing",
@@ -204,6 +216,7 @@ __all__ = [
     "SmsGateway",
     "Sold",
     "Switcher",
+    "TakenBack",
     "TariffKept",
     "Tariffs",
     "TryAgain",
@@ -218,8 +231,11 @@ __all__ = [
     "WrongTries",
     "WrongTriesStore",
     "can_be_checked",
+    "charges",
     "is_switched",
     "issues_tokens",
     "keeps_tariffs",
+    "lists_payments",
+    "reserves",
     "tells_serials",
 ]

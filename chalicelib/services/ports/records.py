@@ -77,7 +77,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The company's settings. ``currency_decimals`` follows from ISO 4217."""
+    """The company's settings. ``currency_decimals`` follows from ISO 4217.
+
+    Larger payments than ``confirm_above_minor`` wait for a confirmation, where their provider
+    signs nothing; ``None``: none of them does.
+    """
 
     company: str = "Mwanga"
     country: str = "KE"
@@ -90,6 +94,7 @@ class Settings:
     late_payment_hours: int = 72
     refund_after_minutes: int = 15
     maximum_amount_minor: int = 100_000_000
+    confirm_above_minor: int | None = None
     revision: int = 0
 
 

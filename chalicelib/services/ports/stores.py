@@ -90,13 +90,17 @@ class Payments(Protocol):
         ``None`` when the condition did not hold.
         """
 
-    def receive(self, payment: Payment, guard: tuple[str, str]) -> Payment:
+    def receive(
+        self, payment: Payment, guard: tuple[str, str], twin: Payment | None = None
+    ) -> Payment:
         """Write a payment that we started and that was paid, with a guard on its receipt.
 
-        In one transaction, if the payment's stored revision is still ``payment.revision``.
+        In one transaction, if the payment's stored revision is still ``payment.revision``. A
+        ``twin`` takes the id that the receipt would give a payment in the same pot; nothing may
+        be there but a refusal.
 
         Raises:
-            ConditionFailed: ``what`` is ``guard``: the receipt is known already.
+            ConditionFailed: ``what`` is ``guard`` or ``twin``: the receipt is known already.
             VersionConflict: somebody else changed the payment first.
             TryAgain, OutcomeUnknown: see there.
         """

@@ -199,6 +199,7 @@ SETTINGS = {
     "late_payment_hours": 48,
     "refund_after_minutes": 30,
     "maximum_amount": "5000000",
+    "confirm_above": "70000",
 }
 
 
@@ -221,6 +222,7 @@ def test_the_settings_are_replaced_as_a_whole(api: Api) -> None:
         "late_payment_hours": 72,
         "refund_after_minutes": 15,
         "maximum_amount": "100000000",
+        "confirm_above": None,
     }
 
 

@@ -83,7 +83,7 @@ def rejected(code: str) -> dict[str, str]:
 def test_the_channel_states_its_routes_as_data():
     assert CHANNEL.key == "daraja"
     assert CHANNEL.refusal_class is RefusalClass.ASKS_FIRST
-    assert not CHANNEL.can_refund
+    assert CHANNEL.can_refund
     assert [(e.method, e.path) for e in CHANNEL.endpoints] == [
         ("POST", "/payments/daraja/{path_secret}/validation"),
         ("POST", "/payments/daraja/{path_secret}/confirmation"),

@@ -21,8 +21,8 @@ from chalicelib.domain.errors import FieldError, MwangaError
 from chalicelib.domain.money import Currency
 from chalicelib.domain.payment import Vend, VendState
 from chalicelib.manufacturers import daly_bms
-from chalicelib.manufacturers.sessions import SessionRefused
 from chalicelib.runtime.one_call import Answer
+from chalicelib.runtime.sessions import SessionRefused
 from chalicelib.services.ports import (
     Device,
     RecoveryClass,

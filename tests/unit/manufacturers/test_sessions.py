@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.manufacturers.sessions import LIFETIME_MAX, SPARE, Session, SessionRefused, Sessions
+from chalicelib.manufacturers.sessions import Sessions
+from chalicelib.runtime.sessions import LIFETIME_MAX, SPARE, Session, SessionRefused
 from chalicelib.services.ports import VendRefused, VendUncertain
 
 NOW = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
