@@ -45,6 +45,7 @@ from chalicelib.channels.interface import (
     Described,
     Desk,
     Endpoint,
+    Stated,
     texts,
 )
 from chalicelib.channels.strict_json import Malformed, read_object
@@ -245,6 +246,22 @@ CHANNEL = Channel(
                 body={"type": "object", "required": ["Result"]},
                 answers=dict.fromkeys((200, 400, 403, 404, 503), _ANSWER),
             ),
+        ),
+    ),
+    stated=Stated(
+        countries="Kenya",
+        direction="asks us, then tells us",
+        caller="secret path, list of addresses",
+        repeated="`TransID`, the receipt",
+        serial="`BillRefNumber`, at most 20",
+        amounts="shillings, as a text",
+        retries="about 8 seconds for a question; repetitions of a confirmation are not documented",
+        reversal="Reversal, whole; its result comes later",
+        confirmed="Pull Transactions, the last 48 hours; statements",
+        unverified=(
+            "whether a confirmation that we answer with an error is repeated",
+            "whether `Pull Transactions` lists pushed payments with their account",
+            "the text of `trxDate` (read as Kenya's time where it names no zone)",
         ),
     ),
     can_refund=True,

@@ -34,7 +34,7 @@ from chalicelib.channels.daraja_api import (
     kenyan_time,
     source_of,
 )
-from chalicelib.channels.interface import BODY_BYTES_MAX, Channel, Described, Desk, Endpoint
+from chalicelib.channels.interface import BODY_BYTES_MAX, Channel, Described, Desk, Endpoint, Stated
 from chalicelib.channels.strict_json import Malformed, read_object
 from chalicelib.domain.errors import InvalidAmount, MwangaError
 from chalicelib.domain.payment import Payment, payment_id_of
@@ -121,7 +121,23 @@ CHANNEL = Channel(
             ),
         ),
     ),
+    stated=Stated(
+        countries="Kenya",
+        direction="we push, it tells us",
+        caller="secret path with our reference, list of addresses",
+        repeated="our reference, the receipt",
+        serial="our record; the account is our reference",
+        amounts="whole shillings",
+        retries="repetitions of a result are not documented; we ask after 2, 8, 32 … minutes",
+        reversal="Reversal, whole; its result comes later",
+        confirmed="STK query, Pull Transactions, statements",
+        unverified=(
+            "whether a C2B confirmation comes for a push too (both ways work)",
+            "the code of a query while the payer has not decided, beside 500.001.1001 and 4999",
+        ),
+    ),
     can_refund=True,
+    payer_needs=checkouts.PHONE,
 )
 
 

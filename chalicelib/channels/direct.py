@@ -25,6 +25,7 @@ from chalicelib.channels.interface import (
     Endpoint,
     NotFound,
     Schema,
+    Stated,
     check_size,
     header,
     texts,
@@ -193,6 +194,18 @@ CHANNEL = Channel(
             read,
             _described(None, "not_found"),
         ),
+    ),
+    stated=Stated(
+        countries="any",
+        direction="asks us, takes the money on our yes",
+        caller="HMAC-SHA256 of time and raw body",
+        repeated="the partner's reference",
+        serial="`serial_number`",
+        amounts="major units, as a text",
+        retries="the partner's own; 503 means: again",
+        reversal="none: the partner gives back what it took",
+        confirmed="statements",
+        unverified=("nothing: the contract is ours",),
     ),
 )
 

@@ -176,18 +176,50 @@ def texts(*required: str, optional: Sequence[str] = (), open_ended: bool = True)
 
 
 @dataclass(frozen=True, slots=True)
+class Stated:
+    """What people must know of a channel, one short phrase each.
+
+    ``countries``: where it is used. ``direction``: who calls whom. ``caller``: how a caller is
+    known. ``repeated``: what tells a repeated report from a new one. ``serial``: where the serial
+    number is. ``amounts``: the unit on the wire. ``retries``: what the provider repeats, and how
+    long it waits. ``reversal``: how money goes back. ``confirmed``: what finds a payment that
+    nobody told us of. ``unverified``: what must be tried against the provider first.
+    """
+
+    countries: str
+    direction: str
+    caller: str
+    repeated: str
+    serial: str
+    amounts: str
+    retries: str
+    reversal: str
+    confirmed: str
+    unverified: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
     """One payment channel, as data.
 
     ``can_refund`` says whether money can go back through the provider. A module whose provider
-    can be asked something offers ``make(secrets)``, a ``Provider``, beside this.
+    can be asked something offers ``make(secrets)``, a ``Provider``, beside this. ``payer_needs`` is
+    the field of a checkout that the payer must fill in, for those that we start. ``stated`` is
+    what people must know, for the table of all channels.
     """
 
     key: str
     name: str
     refusal_class: RefusalClass
     endpoints: tuple[Endpoint, ...]
+    stated: Stated
     can_refund: bool = False
+    payer_needs: str | None = None
+
+    @property
+    def starts_payments(self) -> bool:
+        """Whether a payer can start a payment on it: its checkout is open to everybody."""
+        return any(endpoint.path.endswith("/checkouts") for endpoint in self.endpoints)
 
 
 class NotFound(MwangaError):

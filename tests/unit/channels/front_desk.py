@@ -18,6 +18,7 @@ from chalicelib.domain.payment import (
     claim_hash,
     expired,
     payment_id_of,
+    reserved,
     started,
 )
 from chalicelib.domain.payment import paid as now_paid
@@ -63,6 +64,9 @@ class FrontDesk:
     claims: list[Claim] = field(default_factory=list)
     quotes: list[Claim] = field(default_factory=list)
     starts: list[Claim] = field(default_factory=list)
+    reservations: list[Claim] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+    reversals: list[tuple[str, str]] = field(default_factory=list)
     told: list[tuple[str, int, RefundTaken | str]] = field(default_factory=list)
     journal: RecordingJournal = field(default_factory=RecordingJournal)
 
@@ -112,6 +116,41 @@ class FrontDesk:
             claim, moment=self.clock, received_at=self.clock, customer_id="C1"
         )
         return self.stored[payment_id]
+
+    def reserve(self, claim: Claim) -> Accepted:
+        self._fail()
+        self.reservations.append(claim)
+        payment_id = payment_id_of(claim.source, claim.transaction)
+        known = self.stored.get(payment_id)
+        if known is not None:
+            if known.claim_hash != claim_hash(claim):
+                raise ReferenceConflict(payment_id)
+            return Accepted(known, repeated=True)
+        refusal = self._judge(claim)
+        self.stored[payment_id] = reserved(
+            claim,
+            moment=self.clock,
+            received_at=self.clock,
+            customer_id="C1",
+            refusal=refusal.value if refusal else None,
+        )
+        return Accepted(self.stored[payment_id])
+
+    def begun(self, payment: Payment, known_as: Mapping[str, str]) -> None:
+        known = {**payment.known_as, **known_as}
+        self.stored[payment.payment_id] = replace(payment, known_as=known)
+
+    def hinted(self, payment_id: str) -> None:
+        self._fail()
+        if payment_id not in self.stored:
+            raise NoSuchPayment(payment_id)
+        self.hints.append(payment_id)
+
+    def reversed(self, payment_id: str, reference: str) -> None:
+        self._fail()
+        if payment_id not in self.stored:
+            raise NoSuchPayment(payment_id)
+        self.reversals.append((payment_id, reference))
 
     def not_started(self, payment: Payment, reason: str) -> None:
         self.stored[payment.payment_id] = expired(payment, reason, self.clock)

@@ -87,6 +87,7 @@ def test_the_channel_states_its_routes_as_data():
     assert [(e.method, e.path) for e in CHANNEL.endpoints] == [
         ("POST", "/payments/daraja/{path_secret}/validation"),
         ("POST", "/payments/daraja/{path_secret}/confirmation"),
+        ("POST", "/payments/daraja/{path_secret}/reversals/{reference}"),
     ]
 
 
