@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from chalicelib.runtime.secrets import Secrets
     from chalicelib.services.accept import Accept
     from chalicelib.services.account_view import ViewAccounts
+    from chalicelib.services.agents import KeepAgents
     from chalicelib.services.appliances import KeepAppliances
     from chalicelib.services.ask_provider import AskProvider
     from chalicelib.services.breaker import Breaker
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from chalicelib.services.devices import KeepDevices
     from chalicelib.services.field_registrations import RegisterFromField
     from chalicelib.services.find_payments import FindPayments
+    from chalicelib.services.find_plans import FindPlans
     from chalicelib.services.notify import Notify
     from chalicelib.services.plan_changes import ChangePlans
     from chalicelib.services.plans import SellPlans
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from chalicelib.services.portfolio.imports import MoveIn
     from chalicelib.services.ports import (
         Accounts,
+        Agents,
         Appliances,
         BusyDevices,
         Catalogue,
@@ -93,7 +96,10 @@ if TYPE_CHECKING:
 CHANNELS = (
     "chalicelib.channels.direct",
     "chalicelib.channels.daraja",
+    "chalicelib.channels.daraja_stk",
     "chalicelib.channels.paystack",
+    "chalicelib.channels.cash",
+    "chalicelib.channels.agent",
 )
 """The payment channels. Each module offers ``CHANNEL``, and ``make(secrets)`` where its provider
 can be asked something."""
@@ -287,6 +293,13 @@ class Wiring:
         from chalicelib.store.appliances import DynamoAppliances
 
         return DynamoAppliances()
+
+    @cached_property
+    def agents(self) -> Agents:
+        """How agents stand."""
+        from chalicelib.store.agents import DynamoAgents
+
+        return DynamoAgents()
 
     @cached_property
     def identities(self) -> Identities:
@@ -824,6 +837,26 @@ class Wiring:
 
         return KeepAppliances(
             appliances=self.appliances, manufacturers=self.manufacturers, clock=self.clock
+        )
+
+    @cached_property
+    def find_plans(self) -> FindPlans:
+        """Plans by id."""
+        from chalicelib.services.find_plans import FindPlans
+
+        return FindPlans(accounts=self.accounts)
+
+    @cached_property
+    def keep_agents(self) -> KeepAgents:
+        """Agents, and what they sell."""
+        from chalicelib.services.agents import KeepAgents
+
+        return KeepAgents(
+            accept=self.accept,
+            agents=self.agents,
+            payments=self.payments,
+            clock=self.clock,
+            journal=self.journal,
         )
 
     @cached_property

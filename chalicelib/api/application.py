@@ -29,6 +29,7 @@ from chalicelib.api import (
     review,
     service,
     sites,
+    tills,
     website,
 )
 from chalicelib.api.endpoints import routes_of
@@ -56,6 +57,7 @@ PARTS = (
     review.routes,
     service.routes,
     sites.routes,
+    tills.routes,
     website.routes,
 )
 

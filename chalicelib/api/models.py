@@ -369,6 +369,38 @@ class RefundBody(Model):
     amount: AmountTextIfGiven = None
 
 
+class CashBody(Model):
+    """Money that was taken over the counter, for a device or for an appliance's plan."""
+
+    serial_number: Text | None = None
+    plan_id: Text | None = None
+    amount: AmountText
+
+
+class AgentSaleBody(Model):
+    """Money that an agent has been handed."""
+
+    serial_number: Text
+    amount: AmountText
+
+
+class AgentTermsBody(Model):
+    """What an agent may hold and earns: no ``float_limit``, no limit."""
+
+    email: Annotated[str, Field(min_length=1, max_length=254)]
+    float_limit: AmountTextIfGiven = None
+    commission_percent: Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,4})?$")] = "0"
+    reason: Reason
+
+
+class ReceiptBody(Model):
+    """Cash that an agent has handed in, and what they kept of what they had earned."""
+
+    cash: AmountTextIfGiven = None
+    commission: AmountTextIfGiven = None
+    reason: Reason
+
+
 class ResolveBody(Model):
     """What became of a held payment."""
 

@@ -31,6 +31,7 @@ _STATUSES = {
     403: {
         "forbidden": "Forbidden",
         "meter_registration_requires_app": "Meter registration requires the app",
+        "float_exceeded": "Float exceeded",
     },
     404: {"not_found": "Not found"},
     409: {

@@ -64,6 +64,11 @@ class Call(Generic[Body]):
         return self.session.email if self.session else ""
 
     @property
+    def username(self) -> str:
+        """Who does it, under a name that stays when the e-mail changes."""
+        return self.session.username if self.session else ""
+
+    @property
     def in_the_field(self) -> bool:
         """Whether the caller is field staff."""
         return self.session is not None and Role.FIELD in self.session.roles

@@ -33,6 +33,8 @@ from chalicelib.services.credit import CreditRefund
 from chalicelib.services.currencies import currency_of
 from chalicelib.services.devices import DeviceView
 from chalicelib.services.ports import (
+    Agent,
+    AgentEntry,
     Appliance,
     Customer,
     DefaultPlan,
@@ -402,7 +404,8 @@ class EventShape(TypedDict):
 
 
 class PaymentShape(TypedDict):
-    """A payment as it stands. ``refunds`` is there where any of it was to be given back."""
+    """A payment as it stands. ``refunds`` is there where any of it was to be given back,
+    ``plan_id`` where it was paid for an appliance, ``receipt`` where its provider named one."""
 
     payment_id: str
     channel: str
@@ -421,6 +424,8 @@ class PaymentShape(TypedDict):
     settled_at: str | None
     completed_at: str | None
     events: Sequence[EventShape]
+    plan_id: NotRequired[str]
+    receipt: NotRequired[str]
     refunds: NotRequired[Sequence[RefundShape]]
 
 
@@ -438,6 +443,29 @@ class CheckoutShape(TypedDict):
     payment_id: str
     reference: str
     authorization_url: NotRequired[str]
+
+
+class AgentShape(TypedDict):
+    """An agent. ``held`` is the company's cash in their hands."""
+
+    agent_id: str
+    email: str
+    float_limit: str | None
+    commission_percent: str
+    held: str
+    commission: str
+
+
+class AgentEntryShape(TypedDict):
+    """What was done about an agent."""
+
+    number: int
+    what: str
+    at: str
+    actor: str
+    reason: str
+    cash: str
+    commission: str
 
 
 class AcceptedShape(TypedDict):
@@ -884,6 +912,10 @@ class Shapes:
             completed_at=time_text(payment.completed_at) if payment.completed_at else None,
             events=[_event(event) for event in payment.events],
         )
+        if payment.plan_id is not None:
+            shape["plan_id"] = payment.plan_id
+        if payment.receipt is not None:
+            shape["receipt"] = payment.receipt
         if payment.refunds:
             shape["refunds"] = [
                 RefundShape(
@@ -895,6 +927,30 @@ class Shapes:
                 for refund in payment.refunds
             ]
         return shape
+
+    def agent(self, agent: Agent) -> AgentShape:
+        """An agent, and how they stand."""
+        limit_minor = agent.float_limit_minor
+        return AgentShape(
+            agent_id=agent.agent_id,
+            email=agent.email,
+            float_limit=None if limit_minor is None else self._amount(limit_minor),
+            commission_percent=format_units(agent.commission_share * 100),
+            held=self._amount(agent.held_minor),
+            commission=format_exact(agent.commission_minor, self._currency),
+        )
+
+    def agent_entry(self, entry: AgentEntry) -> AgentEntryShape:
+        """What was done about an agent."""
+        return AgentEntryShape(
+            number=entry.number,
+            what=entry.what,
+            at=time_text(entry.at),
+            actor=entry.actor,
+            reason=entry.reason,
+            cash=self._amount(entry.cash_minor),
+            commission=self._amount(entry.commission_paid_minor),
+        )
 
     def quote(self, quote: Quote) -> QuoteShape:
         """What a payment would bring."""

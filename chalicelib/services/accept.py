@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from chalicelib.domain.account import Account, Kind
@@ -24,6 +25,7 @@ from chalicelib.domain.payment import (
     started,
     unconfirmed,
 )
+from chalicelib.services.plans import customer_of_plan
 from chalicelib.services.ports import (
     Accounts,
     AlreadyThere,
@@ -86,6 +88,13 @@ class _Judgement:
     account: Account | None = None
     allocation: Allocation | None = None
 
+    @property
+    def customer_id(self) -> str | None:
+        """Whose account the payment is for."""
+        if self.device is not None:
+            return self.device.customer_id
+        return self.account.customer_id if self.account else None
+
 
 class Accept:
     """Judges and stores what providers report. Never waits for a queue or a manufacturer."""
@@ -128,6 +137,26 @@ class Accept:
         except ReferenceConflict:
             self._journal.event("question_after_payment", channel=claim.channel)
         return judgement.refusal
+
+    def judged(self, claim: Claim) -> Payment:
+        """The payment that this claim would be, received or refused. Nothing is stored."""
+        return self._new_payment(claim, self._judge(claim, before_money=True))
+
+    def stored(self, payment: Payment) -> Accepted:
+        """A new payment that was stored with something else: it is noted, and queued."""
+        self._note(payment)
+        self._queue(Accepted(payment))
+        return Accepted(payment)
+
+    def repeated(self, existing: Payment, payment: Payment) -> Accepted:
+        """What becomes of a payment whose id is taken by one that was not refused.
+
+        Raises:
+            ReferenceConflict: by another claim; recorded once.
+        """
+        outcome = self._repeated(existing, payment)
+        self._queue(outcome)
+        return outcome
 
     def accept(self, claim: Claim, *, money_moved: bool) -> Accepted:
         """Store the payment once, and queue it.
@@ -198,7 +227,7 @@ class Accept:
             claim,
             moment=now,
             received_at=now,
-            customer_id=judgement.device.customer_id if judgement.device else None,
+            customer_id=judgement.customer_id,
         )
         self._settings_store.fix_money()
         try:
@@ -234,6 +263,8 @@ class Accept:
             return _Judgement(Refusal.INVALID_AMOUNT, None)
         if claim.currency != settings.currency and before_money:
             return _Judgement(Refusal.WRONG_CURRENCY, None)
+        if claim.plan_id is not None:
+            return self._judge_plan(claim, claim.plan_id, settings)
         device = self._devices.get(claim.serial_number)
         if device is None:
             return _Judgement(Refusal.UNKNOWN_DEVICE, None)
@@ -264,6 +295,24 @@ class Accept:
         )
         return _Judgement(refusal_before_money(allocation), device, account, allocation)
 
+    def _judge_plan(self, claim: Claim, plan_id: str, settings: Settings) -> _Judgement:
+        """A payment for an appliance's plan: no device is looked at. One that has ended takes
+        nothing."""
+        account = self._accounts.get(customer_of_plan(plan_id))
+        if account is None or account.plan(plan_id) is None:
+            return _Judgement(Refusal.NOTHING_TO_PAY, None)
+        allocation = allocate(
+            account,
+            claim.serial_number,
+            claim.amount_minor,
+            moment_of(claim.paid_at, self._clock.now(), settings.late_payment_hours),
+            self._catalogue.tariffs(tariff_ids_of(account)),
+            rules_of(settings),
+            NOTHING_VENDED,
+            plan_id,
+        )
+        return _Judgement(None, None, account, allocation)
+
     def _new_payment(self, claim: Claim, judgement: _Judgement) -> Payment:
         now = self._clock.now()
         settings = self._catalogue.settings()
@@ -271,7 +320,7 @@ class Accept:
             claim,
             moment=moment_of(claim.paid_at, now, settings.late_payment_hours),
             received_at=now,
-            customer_id=judgement.device.customer_id if judgement.device else None,
+            customer_id=judgement.customer_id,
             refusal=judgement.refusal.value if judgement.refusal else None,
         )
 
@@ -282,7 +331,7 @@ class Accept:
             claim,
             moment=moment_of(claim.paid_at, now, hours),
             received_at=now,
-            customer_id=judgement.device.customer_id if judgement.device else None,
+            customer_id=judgement.customer_id,
             refusal=judgement.refusal.value if judgement.refusal else None,
         )
 
@@ -423,6 +472,10 @@ def masked_name(name: str, surname: str) -> str:
 def tariff_ids_of(account: Account) -> frozenset[int]:
     """The tariffs that the account's meters are or were under."""
     return frozenset(t.tariff_id for d in account.devices for t in d.tenures)
+
+
+NOTHING_VENDED = VendRules(step=Fraction(1))
+"""For a payment that names no device: there is no ordinary vend whose rules could matter."""
 
 
 def vend_rules_of(manufacturers: Manufacturers, device: Device) -> VendRules:

@@ -144,7 +144,7 @@ class SellPlans:
                 return self._sold_before(customer_id, held, asked)
             plan = make_plan(
                 terms,
-                plan_id=new_plan_id(),
+                plan_id=new_plan_id(customer_id),
                 name=self._name_of(appliance_id, name),
                 sold_at=self._moment_of(sold_on),
             )
@@ -280,9 +280,18 @@ class SellPlans:
         self._pause(jitter_seconds(round_number))
 
 
-def new_plan_id() -> str:
-    """An id that no plan has: ``p-`` and ten letters and digits."""
-    return "p-" + base64.b32encode(secrets.token_bytes(7)).decode().lower()[:10]
+def new_plan_id(customer_id: str) -> str:
+    """An id that no plan has: ``p-``, whose it is, and ten letters and digits.
+
+    Who pays a plan knows nothing but its id, and no index has to be kept for that.
+    """
+    letters = base64.b32encode(secrets.token_bytes(7)).decode().lower()[:10]
+    return f"p-{customer_id}-{letters}"
+
+
+def customer_of_plan(plan_id: str) -> str:
+    """Whose plan it is; empty where it is no id of a plan."""
+    return plan_id.removeprefix("p-").rpartition("-")[0] if plan_id.startswith("p-") else ""
 
 
 def device_plan(terms: Terms, device: Device, name: str, sold_at: datetime) -> Plan:
@@ -293,7 +302,7 @@ def device_plan(terms: Terms, device: Device, name: str, sold_at: datetime) -> P
     """
     return make_plan(
         terms,
-        plan_id=new_plan_id(),
+        plan_id=new_plan_id(device.customer_id or ""),
         name=name,
         sold_at=sold_at,
         serial_number=device.serial_number,

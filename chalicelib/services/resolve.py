@@ -348,6 +348,8 @@ class Resolve:
 
     def _judged_anew(self, payment: Payment) -> Payment:
         """Who owns the device now is who the payment is for, once a person lets it go on."""
+        if payment.plan_id is not None:
+            return payment
         device = self._devices.get(payment.serial_number)
         return replace(payment, customer_id=device.customer_id if device else None)
 

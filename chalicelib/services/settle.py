@@ -25,7 +25,7 @@ from chalicelib.domain.payment import (
     refund_due,
     settled,
 )
-from chalicelib.services.accept import rules_of, tariff_ids_of, vend_rules_of
+from chalicelib.services.accept import NOTHING_VENDED, rules_of, tariff_ids_of, vend_rules_of
 from chalicelib.services.follow_up import queue_what_follows
 from chalicelib.services.jitter import jitter_seconds
 from chalicelib.services.ports import (
@@ -116,7 +116,7 @@ class Settle:
         reason = self._why_not(payment, account, device)
         if reason is not None:
             return self._unusable(payment, reason)
-        assert account and device  # noqa: S101 - or there would be a reason
+        assert account  # noqa: S101 - or there would be a reason
         allocation = self._allocate(payment, account, device)
         try:
             made = self._make(allocation, device)
@@ -141,6 +141,8 @@ class Settle:
         not (or no longer) valid."""
         if payment.currency != self._catalogue.settings().currency:
             return Refusal.WRONG_CURRENCY.value
+        if payment.plan_id is not None:
+            return None if account else Refusal.NOTHING_TO_PAY.value
         if device is None:
             return Refusal.UNKNOWN_DEVICE.value
         if device.customer_id is None:
@@ -150,23 +152,23 @@ class Settle:
         refusal = device_refusal(account, device.serial_number)
         return refusal.value if refusal else None
 
-    def _allocate(self, payment: Payment, account: Account, device: Device) -> Allocation:
+    def _allocate(self, payment: Payment, account: Account, device: Device | None) -> Allocation:
         return allocate(
             account,
-            device.serial_number,
+            payment.serial_number,
             payment.kept_minor,
             payment.moment,
             self._catalogue.tariffs(tariff_ids_of(account)),
             rules_of(self._catalogue.settings()),
-            vend_rules_of(self._manufacturers, device),
+            vend_rules_of(self._manufacturers, device) if device else NOTHING_VENDED,
             payment.plan_id,
         )
 
-    def _make(self, allocation: Allocation, paid_device: Device) -> _Made:
+    def _make(self, allocation: Allocation, paid_device: Device | None) -> _Made:
         made = _Made((), (), allocation.account)
         for number, intent in enumerate(allocation.intents, start=1):
             device = paid_device
-            if intent.serial_number != paid_device.serial_number:
+            if device is None or intent.serial_number != device.serial_number:
                 device = self._device(intent.serial_number)
             made = self._make_one(made, number, intent, device)
         return made

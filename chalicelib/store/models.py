@@ -19,6 +19,8 @@ from chalicelib.domain.plan import Every, Plan, PlanKind, PlanState
 from chalicelib.domain.tariff import Rate, Tariff
 from chalicelib.services.names import folded
 from chalicelib.services.ports import (
+    Agent,
+    AgentEntry,
     Appliance,
     ApplianceKind,
     Customer,
@@ -43,6 +45,7 @@ from chalicelib.store.attributes import (
     DayAttribute,
     DocumentAttribute,
     EpochAttribute,
+    FractionAttribute,
     MinorUnitsAttribute,
     MomentAttribute,
     RecordAttribute,
@@ -653,6 +656,69 @@ class GuardRow(Table):
 
     guard_id = UnicodeAttribute(hash_key=True)
     held_by = UnicodeAttribute()
+
+
+# --- agents -------------------------------------------------------------------------------------
+
+
+class AgentsById(Index):
+    """All agents; sparse: what was done about them is not in it."""
+
+    class Meta:
+        """Whole rows: the list shows them."""
+
+        index_name = "by_list"
+        projection = AllProjection()
+
+    list = UnicodeAttribute(hash_key=True)
+    agent_id = UnicodeAttribute(range_key=True)
+
+
+class AgentRow(Table):
+    """How an agent stands: number 0 among what is kept of them."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "agents"
+
+    record: ClassVar[type[Any]] = Agent
+
+    agent_id = UnicodeAttribute(hash_key=True)
+    number = WholeNumberAttribute(range_key=True, default=0)
+    email = UnicodeAttribute()
+    float_limit_minor = MinorUnitsAttribute(null=True)
+    commission_share = FractionAttribute(null=True)
+    held_minor = MinorUnitsAttribute(null=True)
+    commission_minor = FractionAttribute(null=True)
+    entries = WholeNumberAttribute(null=True)
+    revision = WholeNumberAttribute(null=True)
+    list = UnicodeAttribute(default="agent")
+
+    by_list = AgentsById()
+
+
+class AgentEntryRow(Table):
+    """What was done about an agent: number 1 and up."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "agents"
+
+    record: ClassVar[type[Any]] = AgentEntry
+
+    agent_id = UnicodeAttribute(hash_key=True)
+    number = WholeNumberAttribute(range_key=True)
+    what = UnicodeAttribute()
+    at = MomentAttribute()
+    actor = UnicodeAttribute()
+    reason = UnicodeAttribute()
+    key = UnicodeAttribute(null=True)
+    cash_minor = MinorUnitsAttribute(null=True)
+    commission_paid_minor = MinorUnitsAttribute(null=True)
 
 
 # --- staff --------------------------------------------------------------------------------------

@@ -99,7 +99,11 @@ class DynamoPayments:
         payment = (PaymentRow, payment_id)
         device = (DeviceRow, serial_number)
         account = (AccountRow, customer_id)
-        wanted = [payment, device, account] if customer_id else [payment, device]
+        wanted = [
+            payment,
+            *([device] if serial_number else []),
+            *([account] if customer_id else []),
+        ]
         rows = {key: row.value() for key, row in find_all(*wanted).items()}
         return SettlementView(rows.get(payment), rows.get(account), rows.get(device))
 

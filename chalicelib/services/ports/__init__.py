@@ -84,6 +84,8 @@ from chalicelib.services.ports.reconciliation import (
 )
 from chalicelib.services.ports.records import (
     AccountChange,
+    Agent,
+    AgentEntry,
     Appliance,
     ApplianceKind,
     Customer,
@@ -110,6 +112,7 @@ from chalicelib.services.ports.runtime import Clock, Journal
 from chalicelib.services.ports.sms import SmsFailed, SmsGateway
 from chalicelib.services.ports.stores import (
     Accounts,
+    Agents,
     Appliances,
     Catalogue,
     Customers,
@@ -129,6 +132,9 @@ from chalicelib.services.ports.vending import BusyDevices, Circuits
 __all__ = [
     "AccountChange",
     "Accounts",
+    "Agent",
+    "AgentEntry",
+    "Agents",
     "AlreadyThere",
     "Appliance",
     "ApplianceKind",

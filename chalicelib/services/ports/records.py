@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any, Generic, TypeVar
 
 from chalicelib.domain.account import Account, Kind
@@ -109,6 +110,44 @@ class SettingsChange:
     at: datetime
     actor: str
     changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Somebody who takes customers' money for the company, and how they stand with it.
+
+    ``held_minor`` is the company's cash in their hands; with it a sale may not rise above
+    ``float_limit_minor`` (``None``: no limit). ``commission_share`` of each payment is theirs, and
+    ``commission_minor`` is what they have earned and not been paid yet, exactly. ``entries`` counts
+    what was written down of them.
+    """
+
+    agent_id: str
+    email: str
+    float_limit_minor: int | None = None
+    commission_share: Fraction = Fraction(0)
+    held_minor: int = 0
+    commission_minor: Fraction = Fraction(0)
+    entries: int = 0
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEntry:
+    """What was done about an agent: other ``terms``, or a ``receipt`` of cash that was handed in.
+
+    ``cash_minor`` was handed in, ``commission_paid_minor`` was kept by the agent or paid out.
+    """
+
+    agent_id: str
+    number: int
+    what: str
+    at: datetime
+    actor: str
+    reason: str
+    key: str = ""
+    cash_minor: int = 0
+    commission_paid_minor: int = 0
 
 
 class MessageState(StrEnum):

@@ -12,6 +12,8 @@ from chalicelib.domain.plan import Plan
 from chalicelib.domain.tariff import Rate, Tariff
 from chalicelib.services.ports.records import (
     AccountChange,
+    Agent,
+    AgentEntry,
     Appliance,
     ApplianceKind,
     Customer,
@@ -113,6 +115,37 @@ class Payments(Protocol):
 
     def open(self, status: str, limit: int, cursor: str | None) -> Page[Payment]:
         """Open payments in that status."""
+
+
+class Agents(Protocol):
+    """Agents: how each stands, and what was done about them."""
+
+    def get(self, agent_id: str) -> Agent | None:
+        """How the agent stands, read consistently; ``None``: nothing is known yet."""
+
+    def all(self, limit: int, cursor: str | None) -> Page[Agent]:
+        """All agents."""
+
+    def sell(self, agent: Agent, payment: Payment, refused: Payment | None) -> None:
+        """Write a new payment and the agent after it, in one transaction.
+
+        ``refused`` is what stands under the payment's id, where anything does.
+
+        Raises:
+            VersionConflict: one of them was changed first; nothing was written.
+            TryAgain, OutcomeUnknown: see there.
+        """
+
+    def write(self, agent: Agent, entry: AgentEntry) -> None:
+        """Write the agent and the next entry, in one transaction.
+
+        Raises:
+            VersionConflict: the agent was changed first; nothing was written.
+            TryAgain, OutcomeUnknown: see there.
+        """
+
+    def entries(self, agent_id: str, limit: int, cursor: str | None) -> Page[AgentEntry]:
+        """What was done about the agent, newest first."""
 
 
 class Accounts(Protocol):

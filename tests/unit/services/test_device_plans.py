@@ -16,7 +16,7 @@ from chalicelib.domain.errors import InvariantBroken
 from chalicelib.domain.payment import Payment, Status, VendState
 from chalicelib.domain.plan import Terms
 from chalicelib.services.follow_up import AHEAD_SECONDS
-from chalicelib.services.plans import device_plan, new_plan_id, with_device_plan
+from chalicelib.services.plans import customer_of_plan, device_plan, new_plan_id, with_device_plan
 from chalicelib.services.ports import (
     Device,
     Manufacturer,
@@ -182,6 +182,11 @@ def test_a_queue_that_fails_behind_the_write_fails_nothing(
 
 
 def test_plan_ids_are_short_and_never_the_same() -> None:
-    ids = {new_plan_id() for _ in range(1000)}
+    ids = {new_plan_id("C17") for _ in range(1000)}
     assert len(ids) == 1000
-    assert all(re.fullmatch(r"p-[a-z2-7]{10}", plan_id) for plan_id in ids)
+    assert all(re.fullmatch(r"p-C17-[a-z2-7]{10}", plan_id) for plan_id in ids)
+
+
+def test_a_plan_s_id_says_whose_it_is() -> None:
+    assert customer_of_plan(new_plan_id("C17")) == "C17"
+    assert [customer_of_plan(text) for text in ("", "p-", "C17", "x-C17-abc", "p-abc")] == [""] * 5
