@@ -18,6 +18,7 @@ from infra.local.fakes.faults import Faults
 PROVIDERS = {
     "daraja": "infra.local.providers.daraja:Daraja",
     "paystack": "infra.local.providers.paystack:Paystack",
+    "vodacom_tz": "infra.local.providers.vodacom_tz:VodacomTz",
 }
 """The key of each faked provider, and where its class is."""
 
