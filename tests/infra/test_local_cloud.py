@@ -20,6 +20,7 @@ import requests
 
 from infra.local import processes, up
 from infra.local.deploy import client
+from infra.local.providers import PROVIDERS
 from infra.local.vendors import VENDORS
 from infra.package import REGION, ROOT
 
@@ -71,7 +72,7 @@ def test_stack_json_holds_what_tools_rely_on(stack: Stack, state: Path) -> None:
         *("validation_path", "confirmation_path", "short_code"),
     }
     assert set(stack["channels"]["paystack"]) == {"webhook_path", "checkout_path", "secret_key"}
-    assert set(stack["fakes"]) == {"control", "paystack", *VENDORS}
+    assert set(stack["fakes"]) == {"control", *PROVIDERS, *VENDORS}
     assert {"payments", "accounts", "ended_plans"} <= set(stack["tables"])
     assert set(stack["queues"]) == {
         *("payments", "payments-dead", "vends", "vends-dead", "messages", "messages-dead"),

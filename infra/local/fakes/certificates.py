@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from tempfile import NamedTemporaryFile
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -51,6 +51,15 @@ def make_certificates() -> dict[str, str]:
         "pkcs12": base64.b64encode(pkcs12).decode(),
         "pkcs12_password": password,
     }
+
+
+def make_encryption_certificate(name: str) -> tuple[str, str]:
+    """A certificate of an RSA key, by which others encrypt for ``name``; and that key. Both PEM."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    issued = _name(name)
+    certificate = _certificate(key, issued, issuer=issued).sign(key, SHA256())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return certificate.public_bytes(Encoding.PEM).decode(), private.decode()
 
 
 def server_context(settings: Settings) -> ssl.SSLContext:
@@ -117,7 +126,7 @@ def _signed(
 
 
 def _certificate(
-    key: ec.EllipticCurvePrivateKey, subject: x509.Name, issuer: x509.Name
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, subject: x509.Name, issuer: x509.Name
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (

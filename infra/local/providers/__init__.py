@@ -16,7 +16,9 @@ from infra.local.fakes.fake import OverTls, Provider, Settings
 from infra.local.fakes.faults import Faults
 
 PROVIDERS = {
+    "daraja": "infra.local.providers.daraja:Daraja",
     "paystack": "infra.local.providers.paystack:Paystack",
+    "vodacom_tz": "infra.local.providers.vodacom_tz:VodacomTz",
 }
 """The key of each faked provider, and where its class is."""
 
