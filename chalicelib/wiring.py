@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from chalicelib.services.device_actions import ActOnDevices
     from chalicelib.services.devices import KeepDevices
     from chalicelib.services.field_registrations import RegisterFromField
+    from chalicelib.services.find_missing import FindMissing
     from chalicelib.services.find_payments import FindPayments
     from chalicelib.services.find_plans import FindPlans
     from chalicelib.services.notify import Notify
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         Issuer,
         Journal,
         Manufacturer,
+        Marks,
         Messages,
         Payments,
         Provider,
@@ -86,9 +88,11 @@ if TYPE_CHECKING:
     from chalicelib.services.settle import Settle
     from chalicelib.services.sites import KeepSites
     from chalicelib.services.staff import Identities, LogIn
+    from chalicelib.services.statements import Statements
     from chalicelib.services.sweep import Sweep
     from chalicelib.services.switch import SwitchDevices
     from chalicelib.services.sync_tariffs import SyncTariffs
+    from chalicelib.services.take_listed import TakeListed
     from chalicelib.services.tariffs import KeepTariffs
     from chalicelib.services.unlock import Unlock
     from chalicelib.services.vend import VendTokens
@@ -195,6 +199,10 @@ class ProviderRegistry:
             self._made[channel] = make(self._secrets) if make else None
         return self._made[channel]
 
+    def listing(self) -> Sequence[str]:
+        """The channels whose providers can be asked for all that was paid to us."""
+        return [key for key, module in self._modules.items() if module.CHANNEL.lists_payments]
+
     def can_refund(self, channel: str) -> bool:
         """Whether money of that channel can go back through its provider."""
         module = self._modules.get(channel)
@@ -293,6 +301,13 @@ class Wiring:
         from chalicelib.store.appliances import DynamoAppliances
 
         return DynamoAppliances()
+
+    @cached_property
+    def marks(self) -> Marks:
+        """How far something was read."""
+        from chalicelib.store.marks import DynamoMarks
+
+        return DynamoMarks()
 
     @cached_property
     def agents(self) -> Agents:
@@ -837,6 +852,48 @@ class Wiring:
 
         return KeepAppliances(
             appliances=self.appliances, manufacturers=self.manufacturers, clock=self.clock
+        )
+
+    @cached_property
+    def take_listed(self) -> TakeListed:
+        """Brings in what stands in lists."""
+        from chalicelib.services.take_listed import TakeListed
+
+        return TakeListed(
+            accept=self.accept,
+            collect=self.collect,
+            payments=self.payments,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def find_missing(self) -> FindMissing:
+        """Reads the providers' lists."""
+        from chalicelib.services.find_missing import FindMissing
+
+        return FindMissing(
+            providers=self.providers,
+            marks=self.marks,
+            take_listed=self.take_listed,
+            queues=self.queues,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def statements(self) -> Statements:
+        """Compares statements."""
+        from chalicelib.services.statements import Statements
+
+        return Statements(
+            forms={channel.key: channel.statement for channel in self.channels},
+            files=self.files,
+            payments=self.payments,
+            settings_store=self.settings_store,
+            take_listed=self.take_listed,
+            queues=self.queues,
+            clock=self.clock,
+            journal=self.journal,
         )
 
     @cached_property

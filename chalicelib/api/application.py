@@ -29,6 +29,7 @@ from chalicelib.api import (
     review,
     service,
     sites,
+    statements,
     tills,
     website,
 )
@@ -57,6 +58,7 @@ PARTS = (
     review.routes,
     service.routes,
     sites.routes,
+    statements.routes,
     tills.routes,
     website.routes,
 )

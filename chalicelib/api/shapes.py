@@ -50,6 +50,7 @@ from chalicelib.services.ports import (
 )
 from chalicelib.services.sites import PARENT_FIELD
 from chalicelib.services.staff import LoggedIn
+from chalicelib.services.statements import Report
 
 T = TypeVar("T")
 Unit = Literal["kWh", "days"]
@@ -468,6 +469,25 @@ class AgentEntryShape(TypedDict):
     commission: str
 
 
+class StatementShape(TypedDict):
+    """A statement, and what comparing it found. ``counts`` counts rows by what they are to us, and
+    ``not_there``: payments of ours that it does not name. Of each kind the first are listed."""
+
+    statement_id: str
+    channel: str
+    source: str
+    state: str
+    take: bool
+    made_at: str
+    made_by: str
+    rows: int
+    counts: Mapping[str, int]
+    not_here: Sequence[Mapping[str, str]]
+    different: Sequence[Mapping[str, str]]
+    unusable: Sequence[Mapping[str, str]]
+    not_there: Sequence[str]
+
+
 class AcceptedShape(TypedDict):
     """A payment that was taken, and how it stands."""
 
@@ -676,6 +696,25 @@ def message(sms: Message) -> MessageShape:
         body=sms.body,
         state=sms.state.value,
         sent_at=time_text(sms.sent_at) if sms.sent_at else None,
+    )
+
+
+def statement(report: Report) -> StatementShape:
+    """A statement, and what comparing it found."""
+    return StatementShape(
+        statement_id=report.statement_id,
+        channel=report.channel,
+        source=report.source,
+        state=report.state,
+        take=report.take,
+        made_at=report.made_at,
+        made_by=report.made_by,
+        rows=report.rows,
+        counts=report.counts,
+        not_here=report.not_here,
+        different=report.different,
+        unusable=report.unusable,
+        not_there=report.not_there,
     )
 
 

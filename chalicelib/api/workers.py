@@ -69,12 +69,16 @@ def send_messages(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
 
 
 def call_provider(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
-    """Ask a provider about each payment, if the function still has the time that it may need."""
+    """Ask a provider about each payment, or for its list of all, if the function still has the
+    time that it may need."""
     context: Any = event.context
 
     def handle(body: Mapping[str, Any]) -> None:
         left = timedelta(milliseconds=context.get_remaining_time_in_millis())
-        wiring.ask_provider.work(body["payment_id"], wiring.clock.now() + left)
+        if "list" in body:
+            wiring.find_missing.read(body["list"], wiring.clock.now() + left)
+        else:
+            wiring.ask_provider.work(body["payment_id"], wiring.clock.now() + left)
 
     return _each(event, wiring, handle)
 
@@ -88,6 +92,8 @@ def move(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
         match body["what"]:
             case "check":
                 wiring.move_in.check(move_id)
+            case "statement":
+                wiring.statements.compare(move_id)
             case "write":
                 wiring.move_in.write(move_id, body["part"])
             case _:
@@ -98,9 +104,10 @@ def move(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
 
 
 def sweep(wiring: Wiring) -> None:
-    """One sweep: over open payments, and over devices whose time may be over."""
+    """One sweep: over open payments, over devices whose time may be over, over providers' lists."""
     wiring.sweep.sweep()
     wiring.switch.queue_due()
+    wiring.find_missing.queue_due()
 
 
 def reconcile(event: CloudWatchEvent, wiring: Wiring) -> None:

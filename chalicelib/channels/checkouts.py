@@ -14,12 +14,12 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from chalicelib.channels.claimed_serial import claimed_serial
 from chalicelib.channels.interface import JSON, Described, Desk, Endpoint, check_size, texts
 from chalicelib.channels.own_json import fields_of
 from chalicelib.domain.errors import FieldError, MwangaError, Refusal, Refused
 from chalicelib.domain.money import Currency, parse_amount
 from chalicelib.domain.payment import Claim, Payment
+from chalicelib.services.claimed_serial import claimed_serial
 from chalicelib.services.phones import normalise_phone
 from chalicelib.services.ports import (
     ProviderAnswer,

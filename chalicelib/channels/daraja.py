@@ -59,6 +59,7 @@ from chalicelib.services.ports import (
     ProviderRequest,
     RefundTaken,
     RefusalClass,
+    StatementForm,
 )
 
 KEY = C2B
@@ -265,6 +266,13 @@ CHANNEL = Channel(
         ),
     ),
     can_refund=True,
+    lists_payments=True,
+    statement=StatementForm(
+        transaction="receipt no.",
+        amount="paid in",
+        serial_number="a/c no.",
+        paid_at="completion time",
+    ),
 )
 
 

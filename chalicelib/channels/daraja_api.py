@@ -17,12 +17,12 @@ from zoneinfo import ZoneInfo
 
 from chalicelib.channels.amounts import UnusableAmount, amount_minor, whole_major
 from chalicelib.channels.asking import SECONDS_MAX, Said, ask, session_of, text_of
-from chalicelib.channels.claimed_serial import claimed_serial
 from chalicelib.channels.configuration import Configuration
 from chalicelib.domain.money import Currency
 from chalicelib.domain.payment import Claim, Payment, Refund, payment_id_of
 from chalicelib.runtime.sealed_for import sealed_for
 from chalicelib.runtime.sessions import Session, SessionRefused, Sessions
+from chalicelib.services.claimed_serial import claimed_serial
 from chalicelib.services.ports import (
     Listed,
     NotAtProvider,

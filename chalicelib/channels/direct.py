@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.channels.claimed_serial import claimed_serial
 from chalicelib.channels.interface import (
     JSON,
     Channel,
@@ -35,6 +34,7 @@ from chalicelib.domain.errors import FieldError, InvalidAmount, MwangaError, Ref
 from chalicelib.domain.money import Currency, parse_amount
 from chalicelib.domain.payment import Claim, payment_id_of
 from chalicelib.services.accept import Accepted
+from chalicelib.services.claimed_serial import claimed_serial
 from chalicelib.services.phones import normalise_phone
 from chalicelib.services.ports import (
     ProviderAnswer,

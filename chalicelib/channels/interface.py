@@ -23,6 +23,7 @@ from chalicelib.services.ports import (
     RefundTaken,
     RefusalClass,
     Settings,
+    StatementForm,
 )
 
 
@@ -204,8 +205,9 @@ class Channel:
 
     ``can_refund`` says whether money can go back through the provider. A module whose provider
     can be asked something offers ``make(secrets)``, a ``Provider``, beside this. ``payer_needs`` is
-    the field of a checkout that the payer must fill in, for those that we start. ``stated`` is
-    what people must know, for the table of all channels.
+    the field of a checkout that the payer must fill in, for those that we start.
+    ``lists_payments``: its provider can be asked for all that was paid to us. ``statement`` is how
+    its statements look. ``stated`` is what people must know, for the table of all channels.
     """
 
     key: str
@@ -215,6 +217,8 @@ class Channel:
     stated: Stated
     can_refund: bool = False
     payer_needs: str | None = None
+    lists_payments: bool = False
+    statement: StatementForm = field(default_factory=StatementForm)
 
     @property
     def starts_payments(self) -> bool:

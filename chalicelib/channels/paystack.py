@@ -21,7 +21,6 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
-from chalicelib.channels.claimed_serial import claimed_serial
 from chalicelib.channels.interface import (
     BODY_BYTES_MAX,
     JSON,
@@ -42,6 +41,7 @@ from chalicelib.domain.money import Currency, parse_amount
 from chalicelib.domain.payment import Claim, Payment, Refund, payment_id_of
 from chalicelib.runtime.one_call import Answer, NoAnswer, NotSent, call, is_base_url
 from chalicelib.services.accept import ReferenceConflict
+from chalicelib.services.claimed_serial import claimed_serial
 from chalicelib.services.collect import NoSuchPayment
 from chalicelib.services.currencies import currency_of
 from chalicelib.services.ports import (

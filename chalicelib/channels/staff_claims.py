@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chalicelib.channels.claimed_serial import claimed_serial
 from chalicelib.domain.money import Currency
 from chalicelib.domain.payment import Claim
+from chalicelib.services.claimed_serial import claimed_serial
 
 
 def staff_id(username: str) -> str:

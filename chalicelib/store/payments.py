@@ -8,7 +8,7 @@ accept and the final status, except by the sweeper: each move of it costs two un
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -190,6 +190,30 @@ class DynamoPayments:
         except ConditionUnmet:
             return None
         return _payment(row)
+
+    def known_under(self, payment_id: str) -> Payment | None:
+        """The payment of that id, or the one whose receipt would make that id."""
+        found = self.get(payment_id)
+        if found is not None:
+            return found
+        guard = find(GuardRow, payment_id)
+        return self.get(guard.held_by) if guard else None
+
+    def of_channel(self, channel: str, since: datetime, until: datetime) -> Iterator[Payment]:
+        """All payments of a channel that we were told of from ``since`` on and before ``until``.
+
+        A scan: half a read unit for 4 kB of the table, whatever is found.
+
+        Raises:
+            TryAgain: see there.
+        """
+        wanted = (PaymentRow.channel == channel) & PaymentRow.received_at.between(since, until)
+        rows = PaymentRow.scan(wanted, consistent_read=False)
+        while True:
+            row = reading(lambda: next(rows, None))
+            if row is None:
+                return
+            yield _payment(row)
 
     # --- lists --------------------------------------------------------------------------------
 

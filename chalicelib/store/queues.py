@@ -98,6 +98,14 @@ class SqsQueues:
         body = {"payment_id": payment_id}
         _send(environment.provider_calls_queue_url(), body, DelaySeconds=_delay(delay_seconds))
 
+    def listing(self, channel: str) -> None:
+        """Queue a provider that must be asked for all that was paid to us.
+
+        Raises:
+            QueueUnavailable: as above.
+        """
+        _send(environment.provider_calls_queue_url(), {"list": channel})
+
     def move(self, what: str, move_id: str, part: int = 0) -> None:
         """Queue a step of an import or export.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -183,6 +183,28 @@ class Reserver(Provider, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class StatementForm:
+    """How the statements of a channel look: what each of its columns is called.
+
+    ``transaction`` and ``amount`` must be there, the others may be missing. Where ``takes`` is set,
+    statements are how the money of the channel is told: what is new in them is always taken.
+    """
+
+    transaction: str = "transaction"
+    amount: str = "amount"
+    serial_number: str = "serial_number"
+    paid_at: str = "paid_at"
+    phone: str = "phone"
+    takes: bool = False
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The columns without which nothing can be compared."""
+        needed = (self.transaction, self.amount)
+        return (*needed, self.serial_number) if self.takes else needed
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """One payment in a provider's own list: a claim, or what was paid for one that we started."""
 
@@ -223,6 +245,9 @@ class Providers(Protocol):
 
     def get(self, channel: str) -> Provider | None:
         """The provider of that channel; ``None`` where it offers no calls."""
+
+    def listing(self) -> Sequence[str]:
+        """The channels whose providers can be asked for all that was paid to us."""
 
     def can_refund(self, channel: str) -> bool:
         """Whether money of that channel can go back through its provider."""

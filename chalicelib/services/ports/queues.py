@@ -34,5 +34,9 @@ class Queues(Protocol):
     def provider_call(self, payment_id: str, delay_seconds: int = 0) -> None:
         """Queue a payment that a provider must be asked about: verified, or refunded."""
 
+    def listing(self, channel: str) -> None:
+        """Queue a provider that must be asked for all that was paid to us."""
+
     def move(self, what: str, move_id: str, part: int = 0) -> None:
-        """Queue a step of a move: to ``check``, to ``write`` (that part) or to ``export``."""
+        """Queue a step of a move: to ``check``, to ``write`` (that part) or to ``export``; or the
+        comparison of a ``statement``."""

@@ -107,6 +107,18 @@ class Payments(Protocol):
             TryAgain, OutcomeUnknown: see there.
         """
 
+    def known_under(self, payment_id: str) -> Payment | None:
+        """The payment of that id, or the one whose receipt would make that id."""
+
+    def of_channel(self, channel: str, since: datetime, until: datetime) -> Iterable[Payment]:
+        """All payments of a channel that we were told of from ``since`` on and before ``until``.
+
+        Looks through everything there is: never on the path of a request.
+
+        Raises:
+            TryAgain: see there.
+        """
+
     def due(self, shard: int, until: datetime, limit: int) -> Sequence[str]:
         """Ids of open payments of that shard to look at by ``until``, the longest due first."""
 
@@ -488,6 +500,20 @@ class SettingsStore(Protocol):
 
     def fix_money(self) -> None:
         """Note, for good, that a payment exists. Cheap to repeat: once per process it writes."""
+
+
+class Marks(Protocol):
+    """How far something was read."""
+
+    def get(self, name: str) -> datetime | None:
+        """The moment of that mark; ``None``: it was never set."""
+
+    def set(self, name: str, at: datetime) -> None:
+        """Set the mark.
+
+        Raises:
+            TryAgain, OutcomeUnknown: see there.
+        """
 
 
 class WrongTriesStore(Protocol):

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.channels.claimed_serial import claimed_serial
 from chalicelib.domain.errors import InvalidSerial
 from chalicelib.domain.serial import normalise_serial
+from chalicelib.services.claimed_serial import claimed_serial
 
 
 @pytest.mark.parametrize(
