@@ -102,6 +102,9 @@ CHANNELS = (
     "chalicelib.channels.daraja",
     "chalicelib.channels.daraja_stk",
     "chalicelib.channels.paystack",
+    "chalicelib.channels.wavecom",
+    "chalicelib.channels.sms_parser",
+    "chalicelib.channels.imported",
     "chalicelib.channels.cash",
     "chalicelib.channels.agent",
 )

@@ -95,5 +95,14 @@ class Configuration:
             raise self._wrong(name)
         return Configuration(self._name, value)
 
+    def parts(self, name: str, count_max: int) -> list[Configuration]:
+        """A list of parts, at most that many."""
+        value = self._content.get(name)
+        if not isinstance(value, list) or len(value) > count_max:
+            raise self._wrong(name)
+        if not all(isinstance(part, dict) for part in value):
+            raise self._wrong(name)
+        return [Configuration(self._name, part) for part in value]
+
     def _wrong(self, name: str) -> SecretMissing:
         return SecretMissing(f"{self._name}: {name}")

@@ -25,7 +25,7 @@ from chalicelib.domain.payment import (
     started,
     unconfirmed,
 )
-from chalicelib.services.plans import customer_of_plan
+from chalicelib.services.plan_ids import customer_of_plan
 from chalicelib.services.ports import (
     Accounts,
     AlreadyThere,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chalicelib.domain.errors import FieldError
-from chalicelib.services.plans import customer_of_plan
+from chalicelib.services.plan_ids import customer_of_plan
 from chalicelib.services.ports import Accounts
 
 

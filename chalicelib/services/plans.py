@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +20,7 @@ from chalicelib.services.devices import DeviceNotFound
 from chalicelib.services.entries import Act, entry_of
 from chalicelib.services.jitter import jitter_seconds
 from chalicelib.services.names import clean_name
+from chalicelib.services.plan_ids import new_plan_id
 from chalicelib.services.ports import (
     Accounts,
     ApplianceKind,
@@ -278,20 +277,6 @@ class SellPlans:
 
     def _wait(self, round_number: int) -> None:
         self._pause(jitter_seconds(round_number))
-
-
-def new_plan_id(customer_id: str) -> str:
-    """An id that no plan has: ``p-``, whose it is, and ten letters and digits.
-
-    Who pays a plan knows nothing but its id, and no index has to be kept for that.
-    """
-    letters = base64.b32encode(secrets.token_bytes(7)).decode().lower()[:10]
-    return f"p-{customer_id}-{letters}"
-
-
-def customer_of_plan(plan_id: str) -> str:
-    """Whose plan it is; empty where it is no id of a plan."""
-    return plan_id.removeprefix("p-").rpartition("-")[0] if plan_id.startswith("p-") else ""
 
 
 def device_plan(terms: Terms, device: Device, name: str, sold_at: datetime) -> Plan:

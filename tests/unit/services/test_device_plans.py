@@ -16,7 +16,8 @@ from chalicelib.domain.errors import InvariantBroken
 from chalicelib.domain.payment import Payment, Status, VendState
 from chalicelib.domain.plan import Terms
 from chalicelib.services.follow_up import AHEAD_SECONDS
-from chalicelib.services.plans import customer_of_plan, device_plan, new_plan_id, with_device_plan
+from chalicelib.services.plan_ids import customer_of_plan, new_plan_id
+from chalicelib.services.plans import device_plan, with_device_plan
 from chalicelib.services.ports import (
     Device,
     Manufacturer,
