@@ -58,6 +58,9 @@ VENDOR_SETTINGS: dict[str, dict[str, str]] = {
 
 SECRET_KEY = "sk_test_demo"
 
+PROVIDER_SETTINGS: dict[str, dict[str, str]] = {"paystack": {"secret_key": SECRET_KEY}}
+"""What a provider gives to the company, where a test wants to know it beforehand."""
+
 PATIENCE_SECONDS = 2.0
 """How long an answer is waited for."""
 
@@ -70,6 +73,8 @@ class Running:
     control: str
     sms: str
     sms_log: Path
+    given: Mapping[str, Mapping[str, str]]
+    """The settings of each provider: what it gave to the company, and where it reaches it."""
 
     def order(self, vendor: str, fault: str, **more: Any) -> None:
         """Orders a fault."""
@@ -85,9 +90,9 @@ class Running:
         items: list[dict[str, Any]] = call("GET", f"{self.control}/vends{query}").json()["items"]
         return items
 
-    def refunds(self) -> list[dict[str, Any]]:
-        """What the control address tells of Paystack's refunds."""
-        url = f"{self.control}/refunds?provider=paystack"
+    def refunds(self, provider: str = "paystack") -> list[dict[str, Any]]:
+        """What the control address tells of a provider's refunds."""
+        url = f"{self.control}/refunds?provider={provider}"
         items: list[dict[str, Any]] = call("GET", url).json()["items"]
         return items
 
@@ -97,30 +102,42 @@ def running(
     folder: Path,
     webhook_url: str = "http://127.0.0.1:9/",
     only: Collection[str] = tuple(vendors.VENDORS),
+    providers_only: Collection[str] = ("paystack",),
 ) -> Iterator[Running]:
-    """Starts the payment providers and ``only`` those vendors, and stops them in the end."""
+    """Starts ``only`` those vendors and payment providers, and stops them in the end.
+
+    Providers reach the company at their paths below ``webhook_url``.
+    """
+    given = {key: _settings(key, webhook_url.rstrip("/")) for key in providers_only}
     with PromisedPorts() as promised:
-        yield from _running(folder, webhook_url, only, promised)
+        yield from _running(folder, given, only, promised)
+
+
+def _settings(key: str, public_url: str) -> dict[str, str]:
+    """What the fake of the provider ``key`` is to know."""
+    given = {**providers.made_up()[key], **PROVIDER_SETTINGS.get(key, {})}
+    urls = {name: f"{public_url}{path}" for name, path in providers.paths(key, given).items()}
+    return {**given, "public_url": public_url, **urls}
 
 
 def _running(
-    folder: Path, webhook_url: str, only: Collection[str], promised: PromisedPorts
+    folder: Path,
+    given: Mapping[str, Mapping[str, str]],
+    only: Collection[str],
+    promised: PromisedPorts,
 ) -> Iterator[Running]:
-    keys = ("control", *only, *providers.PROVIDERS)
-    ports = {key: promised.choose(0) for key in keys}
+    ports = {key: promised.choose(0) for key in ("control", *only, *given)}
     faults = Faults()
-    paystack = providers.make(
-        "paystack", {"secret_key": SECRET_KEY, "webhook_url": webhook_url}, faults
-    )
     fakes = Fakes(
         {vendors.make(key, VENDOR_SETTINGS[key], faults): ports[key] for key in only},
-        {paystack: ports["paystack"]},
+        {providers.make(key, known, faults): ports[key] for key, known in given.items()},
         faults,
         folder / "messages.log",
     )
     control = fakes.open(ports["control"])
     base = f"http://{HOST}:{ports['control']}"
-    yield Running(up.fake_urls(ports), f"{base}/_control", f"{base}/sms", folder / "messages.log")
+    log = folder / "messages.log"
+    yield Running(up.fake_urls(ports), f"{base}/_control", f"{base}/sms", log, given)
     fakes.clear_faults()
     addresses = (control, *fakes.addresses.values())
     with ThreadPoolExecutor(len(addresses)) as closing:  # each takes a moment
