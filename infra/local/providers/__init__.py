@@ -16,6 +16,7 @@ from infra.local.fakes.fake import OverTls, Provider, Settings
 from infra.local.fakes.faults import Faults
 
 PROVIDERS = {
+    "flutterwave_v3": "infra.local.providers.flutterwave_v3:FlutterwaveV3",
     "paystack": "infra.local.providers.paystack:Paystack",
 }
 """The key of each faked provider, and where its class is."""
