@@ -112,24 +112,23 @@ def test_the_way_through(fakes: Running, company: Company) -> None:
     assert event["data"].items() <= data.items()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        *({"amount": amount} for amount in (0, -1, "1.005", "٣", True, None)),
-        {"tx_ref": None},
-        {"tx_ref": "a b"},
-        {"currency": "kes"},
-        {"currency": "XXX"},
-        {"customer": {"name": "Asha"}},
-        {"customer": {"email": "asha@mwanga.example", "id": 1}},
-        {"customizations": {"colour": "green"}},
-        {"redirect_url": "mwanga"},
-        {"serial_number": "47000123456"},
-    ],
-    ids=str,
+UNDOCUMENTED: tuple[dict[str, Any], ...] = (
+    *({"amount": amount} for amount in (0, -1, "1.005", "٣", True, None)),
+    {"tx_ref": None},
+    {"tx_ref": "a b"},
+    {"currency": "kes"},
+    {"currency": "XXX"},
+    {"customer": {"name": "Asha"}},
+    {"customer": {"email": "asha@mwanga.example", "id": 1}},
+    {"customizations": {"colour": "green"}},
+    {"redirect_url": "mwanga"},
+    {"serial_number": "47000123456"},
 )
-def test_anything_undocumented_is_refused(fakes: Running, change: dict[str, Any]) -> None:
-    assert refused(checkout(fakes, **change))[0] == 400
+
+
+def test_anything_undocumented_is_refused(fakes: Running) -> None:
+    for change in UNDOCUMENTED:
+        assert refused(checkout(fakes, **change))[0] == 400, change
     assert pay(fakes).status == 404
 
 
