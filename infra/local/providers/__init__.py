@@ -18,6 +18,7 @@ from infra.local.fakes.faults import Faults
 PROVIDERS = {
     "flutterwave_v3": "infra.local.providers.flutterwave_v3:FlutterwaveV3",
     "paystack": "infra.local.providers.paystack:Paystack",
+    "pesapal": "infra.local.providers.pesapal:Pesapal",
 }
 """The key of each faked provider, and where its class is."""
 
