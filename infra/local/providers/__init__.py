@@ -17,6 +17,7 @@ from infra.local.fakes.faults import Faults
 
 PROVIDERS = {
     "flutterwave_v3": "infra.local.providers.flutterwave_v3:FlutterwaveV3",
+    "flutterwave_v4": "infra.local.providers.flutterwave_v4:FlutterwaveV4",
     "paystack": "infra.local.providers.paystack:Paystack",
     "pesapal": "infra.local.providers.pesapal:Pesapal",
 }
