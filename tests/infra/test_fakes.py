@@ -28,6 +28,7 @@ from infra.local.fakes.certificates import make_certificates
 from infra.local.fakes.fake import Order, Request
 from infra.local.fakes.faults import Faults
 from infra.local.load import Generated, secret_contents
+from infra.local.providers import PROVIDERS
 from infra.local.vendors import (
     VENDORS,
     daly_bms,
@@ -2317,7 +2318,7 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
     """What the local cloud puts into the secrets, while its fakes run."""
     state = tmp_path_factory.mktemp("state")
     ports: dict[str, int] = {}
-    for name in ("control", "proxy", *VENDORS, "paystack"):
+    for name in ("control", "proxy", *VENDORS, *PROVIDERS):
         ports[name] = processes.free_port(0, taken=list(ports.values()))
     generated = Generated()
     settings = state / "fakes.json"

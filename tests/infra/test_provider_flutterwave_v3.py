@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import urllib3
 
+from infra.local.providers import secret
 from tests.infra.running_fakes import Running, call, running, without_none
 from tests.infra.webhooks import Company
 from tests.infra.webhooks import company as listening
@@ -93,6 +94,15 @@ def told(fakes: Running, company: Company) -> dict[str, Any]:
     assert webhook.target == "/payments/flutterwave_v3/webhook"
     body: dict[str, Any] = json.loads(webhook.body)
     return body
+
+
+def test_the_secret_holds_what_the_company_was_given(fakes: Running) -> None:
+    assert secret(KEY, fakes.given[KEY], "http://flutterwave.example") == {
+        "base_url": "http://flutterwave.example",
+        "secret_key": fakes.given[KEY]["secret_key"],
+        "hashes": [fakes.given[KEY]["hash"]],
+        "email": "payments@mwanga.example",
+    }
 
 
 def test_the_way_through(fakes: Running, company: Company) -> None:

@@ -16,6 +16,7 @@ from uuid import uuid4
 import pytest
 import urllib3
 
+from infra.local.providers import secret
 from infra.local.providers.flutterwave_v4 import sign
 from tests.infra.running_fakes import Running, call, running, without_none
 from tests.infra.webhooks import Company
@@ -142,6 +143,20 @@ def test_a_signature_is_that_of_the_published_rule() -> None:
         b'"amount":2500,"currency":"NGN","status":"succeeded"}}'
     )
     assert sign(body, "demo-secret-hash") == "vpPGwhCr7aI9o1HGuX4Q1W2FZsQ0fkvpp8P1gEt0o44="
+
+
+def test_the_secret_holds_what_the_company_was_given(fakes: Running) -> None:
+    given = fakes.given[KEY]
+    assert secret(KEY, given, "http://flutterwave.example") == {
+        "base_url": "http://flutterwave.example",
+        "token_url": "http://flutterwave.example/token",
+        "client_id": given["client_id"],
+        "client_secret": given["client_secret"],
+        "hashes": [given["hash"]],
+        "email": "payments@mwanga.example",
+        "country_code": "254",
+        "networks": ["MPESA", "AIRTEL"],
+    }
 
 
 def test_the_way_through(fakes: Running, token: str, company: Company) -> None:

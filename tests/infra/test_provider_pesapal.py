@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import urllib3
 
+from infra.local.providers import secret
 from tests.infra.running_fakes import Running, call, running, without_none
 from tests.infra.webhooks import Company
 from tests.infra.webhooks import company as listening
@@ -109,6 +110,17 @@ def code_of(answer: Reply) -> str:
     assert (answer.status, answer.json()["status"]) == (200, "500")
     code: str = answer.json()["error"]["code"]
     return code
+
+
+def test_the_secret_holds_what_the_company_was_given(fakes: Running) -> None:
+    given = fakes.given[KEY]
+    names = ("consumer_key", "consumer_secret", "notification_id", "username")
+    assert secret(KEY, given, "http://pesapal.example") == {
+        "base_url": "http://pesapal.example",
+        "callback_url": "https://mwanga.example/thanks",
+        "email": "payments@mwanga.example",
+        **{name: given[name] for name in names},
+    }
 
 
 def test_the_way_through(fakes: Running, token: str, company: Company) -> None:
