@@ -35,6 +35,16 @@ COMPANY: dict[str, Any] = {
 """The settings of the local company."""
 
 
+SMS_RULE = {
+    "senders": ["M-PESA"],
+    "template": (
+        "Confirmado [transaction_ref]. Recebeste [amount] de [sender_phone] [*]"
+        "Conteudo: [device_serial]"
+    ),
+}
+"""How the payment SMS look that the local company's phone gets."""
+
+
 class LoadingFailed(Exception):
     """The tables could not be filled. The text is what the services said."""
 
@@ -94,31 +104,35 @@ class Generated:
         }
     )
     partners: dict[str, str] = field(default_factory=lambda: {name: _word() for name in PARTNERS})
-    daraja_path_secret: str = field(default_factory=lambda: secrets.token_hex(16))
-    daraja_short_code: str = "600966"
     vendors: dict[str, dict[str, str]] = field(default_factory=_vendors)
     """What each faked manufacturer accepts: the credentials it gave to the company."""
     providers: dict[str, dict[str, str]] = field(default_factory=providers.made_up)
     """What each faked payment provider gave to the company."""
+    sms_gateway_secret: str = field(default_factory=_word)
     device_key: str = field(
         default_factory=lambda: base64.b64encode(secrets.token_bytes(32)).decode()
     )
 
 
-def fill_secrets(endpoint: str, generated: Generated, fakes: Mapping[str, str]) -> None:
+def fill_secrets(
+    endpoint: str, generated: Generated, fakes: Mapping[str, str], public_url: str
+) -> None:
     """Puts the generated secrets where an operator puts the real ones.
 
     Args:
         endpoint: the emulator.
         generated: what was made up.
         fakes: the base address of each fake, by its key.
+        public_url: where providers reach the API.
     """
     manager = client("secretsmanager", endpoint)
-    for name, content in secret_contents(generated, fakes).items():
+    for name, content in secret_contents(generated, fakes, public_url).items():
         manager.put_secret_value(SecretId=f"{STACK}/{name}", SecretString=json.dumps(content))
 
 
-def secret_contents(generated: Generated, fakes: Mapping[str, str]) -> dict[str, Any]:
+def secret_contents(
+    generated: Generated, fakes: Mapping[str, str], public_url: str
+) -> dict[str, Any]:
     """What is in each secret, as the docs pages of channels and manufacturers describe it."""
     sparkmeter = generated.vendors["sparkmeter"]
     koios = {name: value for name, value in sparkmeter.items() if name != "token"}
@@ -128,13 +142,17 @@ def secret_contents(generated: Generated, fakes: Mapping[str, str]) -> dict[str,
         "channels/direct": {
             "partners": {name: [secret] for name, secret in generated.partners.items()}
         },
-        "channels/daraja": {
-            "short_code": generated.daraja_short_code,
-            "path_secrets": [generated.daraja_path_secret],
-            "addresses": ["127.0.0.1"],
+        "channels/sms_parser": {
+            "enabled": True,
+            "gateway_secrets": [generated.sms_gateway_secret],
+            "currency": COMPANY["currency"],
+            "source": "sms.local",
+            "rules": [SMS_RULE],
         },
         **{
-            f"channels/{key}": providers.secret(key, given, fakes[key])
+            f"channels/{key}": providers.secret(
+                key, {**given, "public_url": public_url}, fakes[key]
+            )
             for key, given in generated.providers.items()
         },
         "manufacturers/calin": {"base_url": fakes["calin"], **generated.vendors["calin"]},

@@ -11,6 +11,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,6 @@ _PREFERRED_PROXY_PORT = 8080
 _PREFERRED_CONTROL_PORT = 9001
 
 _FAKES = (*VENDORS, *PROVIDERS)
-_PAYSTACK_CHECKOUT_PATH = "/payments/paystack/checkouts"
 
 
 def running_stack(state: Path = STATE) -> Stack | None:
@@ -104,7 +104,7 @@ def _start_on(
     processes.wait_until(lambda: _answers(f"{endpoint}/_ministack/ready"), "the emulator", state)
     sms_log_url = f"{_address(ports['control'])}/sms"
     deployed = deploy(package, endpoint, LocalAddresses(sms_log_url))
-    fill_secrets(endpoint, generated, fake_urls(ports))
+    fill_secrets(endpoint, generated, fake_urls(ports), _api_url(ports))
     fill_staff(endpoint, deployed.ids["StaffPool"], generated)
     fill_tables(endpoint, state)
     _start_proxy(state, ports, deployed)
@@ -184,11 +184,9 @@ def _start_module(name: str, module: str, arguments: list[str], state: Path) -> 
 
 def _describe(ports: dict[str, int], generated: Generated, deployed: Deployed) -> Stack:
     """What tools and tests need to know of this cloud: the content of ``stack.json``."""
-    daraja = f"/payments/daraja/{generated.daraja_path_secret}"
     first, second = (
         {"partner": name, "secret": secret} for name, secret in generated.partners.items()
     )
-    paystack_paths = providers.paths("paystack", generated.providers["paystack"])
     return {
         "base_url": _api_url(ports),
         "app_url": _address(ports["proxy"]),
@@ -198,16 +196,8 @@ def _describe(ports: dict[str, int], generated: Generated, deployed: Deployed) -
         "staff_pool": deployed.ids["StaffPool"],
         "direct": {**first, "second": second},
         "channels": {
-            "daraja": {
-                "validation_path": f"{daraja}/validation",
-                "confirmation_path": f"{daraja}/confirmation",
-                "short_code": generated.daraja_short_code,
-            },
-            "paystack": {
-                "webhook_path": paystack_paths["webhook_url"],
-                "checkout_path": _PAYSTACK_CHECKOUT_PATH,
-                **generated.providers["paystack"],
-            },
+            "sms_parser": {"gateway_secret": generated.sms_gateway_secret},
+            **{key: _channel(key, given) for key, given in generated.providers.items()},
         },
         "fakes": {
             "control": f"{_address(ports['control'])}/_control",
@@ -216,6 +206,17 @@ def _describe(ports: dict[str, int], generated: Generated, deployed: Deployed) -
         "tables": deployed.tables,
         "queues": deployed.queues,
         "functions": deployed.functions,
+    }
+
+
+def _channel(key: str, given: Mapping[str, str]) -> dict[str, str]:
+    """What callers need to know of a channel: the paths of our API, and what its provider gave to
+    the company. Private keys are the provider's own."""
+    paths = providers.paths(key, given)
+    return {
+        "checkout_path": f"/payments/{key}/checkouts",
+        **{name: text for name, text in given.items() if not name.endswith("private_key")},
+        **{f"{name.removesuffix('_url')}_path": path for name, path in paths.items()},
     }
 
 

@@ -59,6 +59,9 @@ VENDOR_SETTINGS: dict[str, dict[str, str]] = {
 
 SECRET_KEY = "sk_test_demo"
 
+PROVIDER_SETTINGS: dict[str, dict[str, str]] = {"paystack": {"secret_key": SECRET_KEY}}
+"""What a provider gives to the company, where a test wants to know it beforehand."""
+
 PATIENCE_SECONDS = 2.0
 """How long an answer is waited for."""
 
@@ -71,6 +74,8 @@ class Running:
     control: str
     sms: str
     sms_log: Path
+    given: Mapping[str, Mapping[str, str]]
+    """The settings of each provider: what it gave to the company, and where it reaches it."""
 
     def order(self, vendor: str, fault: str, **more: Any) -> None:
         """Orders a fault."""
@@ -146,7 +151,8 @@ def _running(
     )
     control = fakes.open(ports["control"])
     base = f"http://{HOST}:{ports['control']}"
-    yield Running(up.fake_urls(ports), f"{base}/_control", f"{base}/sms", folder / "messages.log")
+    log = folder / "messages.log"
+    yield Running(up.fake_urls(ports), f"{base}/_control", f"{base}/sms", log, settings)
     fakes.clear_faults()
     addresses = (control, *fakes.addresses.values())
     with ThreadPoolExecutor(len(addresses)) as closing:  # each takes a moment

@@ -8,10 +8,19 @@ from typing import Any
 
 from infra.local.fakes.delivery import deliver
 from infra.local.fakes.fake import Answer
-from infra.local.fakes.reading import Fields, Unacceptable, check
+from infra.local.fakes.reading import Field, Fields, Unacceptable, check, just, optional
 
 Act = Callable[[Mapping[str, Any]], Answer]
 """What is done with the fields of a wish; it may raise :class:`~.reading.Unacceptable`."""
+
+
+TELLING: Fields = {
+    "notify": optional(just(True, False)),
+    "times": optional(
+        Field("a whole number from 1", lambda value: type(value) is int and value >= 1)
+    ),
+}
+"""Whether the company is told (it is, where nothing is said), and how often (once)."""
 
 
 def control(fields: Fields, act: Act) -> Callable[[Any], Answer]:
@@ -43,3 +52,12 @@ def tell(url: str, body: bytes, headers: Mapping[str, str], times: int = 1) -> d
 def as_told(told: Mapping[str, Any]) -> Answer:
     """How a control answers that has told the company: 502 where that was not possible."""
     return Answer.of(told, 502 if "error" in told else 200)
+
+
+def tell_as_wished(fields: Mapping[str, Any], deliver_once: Callable[[], Answer]) -> Answer:
+    """Tells the company as :data:`TELLING` says; answers how the last telling went."""
+    answer = Answer.of({"webhook_status": None})
+    if fields.get("notify", True):
+        for _ in range(fields.get("times", 1)):
+            answer = deliver_once()
+    return answer

@@ -17,7 +17,10 @@ from infra.local.fakes.faults import Faults
 
 PROVIDERS = {
     "daraja": "infra.local.providers.daraja:Daraja",
+    "flutterwave_v3": "infra.local.providers.flutterwave_v3:FlutterwaveV3",
+    "flutterwave_v4": "infra.local.providers.flutterwave_v4:FlutterwaveV4",
     "paystack": "infra.local.providers.paystack:Paystack",
+    "pesapal": "infra.local.providers.pesapal:Pesapal",
     "vodacom_tz": "infra.local.providers.vodacom_tz:VodacomTz",
 }
 """The key of each faked provider, and where its class is."""
