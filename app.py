@@ -35,7 +35,7 @@ def send_messages(event: SQSEvent) -> dict[str, Any]:
 
 
 @app.on_sqs_message(
-    queue="provider-calls", batch_size=1, maximum_concurrency=5, name="call_provider"
+    queue="provider-calls", batch_size=1, maximum_concurrency=30, name="call_provider"
 )
 def call_provider(event: SQSEvent) -> dict[str, Any]:
     """Ask a payment provider about one payment."""

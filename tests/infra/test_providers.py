@@ -25,7 +25,6 @@ from tests.infra.running_fakes import (
     SECRET_KEY,
     Running,
     call,
-    provider_settings,
     running,
     without_none,
 )
