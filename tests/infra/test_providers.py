@@ -21,7 +21,14 @@ from infra.local.fakes.server import Address
 from infra.local.processes import HOST, free_port
 from infra.local.providers import PROVIDERS, make
 from infra.local.providers.paystack import sign
-from tests.infra.running_fakes import SECRET_KEY, Running, call, running, without_none
+from tests.infra.running_fakes import (
+    SECRET_KEY,
+    Running,
+    call,
+    provider_settings,
+    running,
+    without_none,
+)
 
 REFERENCE = "0f1e2d3c0000400080000000000000a1"
 AUTHORIZATION = f"Bearer {SECRET_KEY}"
@@ -146,8 +153,8 @@ def listed(fakes: Running, query: str = f"?transaction={REFERENCE}") -> list[dic
 
 
 def test_every_registered_provider_can_be_made() -> None:
-    settings = {"secret_key": SECRET_KEY, "webhook_url": "http://127.0.0.1:9/"}
     for key in PROVIDERS:
+        settings = provider_settings(key, "http://127.0.0.1:9/api")
         assert make(key, settings, Faults()).key == key
 
 
