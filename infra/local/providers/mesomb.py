@@ -53,10 +53,10 @@ from infra.local.fakes.reading import (
     just,
     matching,
     number,
-    numeral,
     optional,
     read_object,
 )
+from infra.local.fakes.wishes import AMOUNT, NOTIFY, TIMES
 
 COLLECT_PATH = "/api/v1.1/payment/collect/"
 TRANSACTIONS_PATH = "/api/v1.1/payment/transactions/"
@@ -103,34 +103,29 @@ _REFUND: Fields = {
     "source": optional(TEXT),
 }
 
-_WISHED_AMOUNT = Field(
-    "an amount above zero, as a number or a text",
-    lambda value: type(value) in (int, float, str) and numeral(2).accepts(str(value)),
-)
-_TIMES = optional(Field("a whole number from 1", lambda value: type(value) is int and value >= 1))
 _PAY: Fields = {
     "reference": TEXT,
     "status": optional(just("SUCCESS", "FAILED")),
-    "amount": optional(_WISHED_AMOUNT),
+    "amount": optional(AMOUNT),
     "currency": optional(_CURRENCY),
-    "notify": optional(_BOOLEAN),
-    "times": _TIMES,
+    "notify": NOTIFY,
+    "times": TIMES,
 }
 _UNINVITED: Fields = {
     "payer": TEXT,
-    "amount": _WISHED_AMOUNT,
+    "amount": AMOUNT,
     "service": optional(just(*SERVICES)),
     "currency": optional(_CURRENCY),
     "message": optional(TEXT),
-    "notify": optional(_BOOLEAN),
-    "times": _TIMES,
+    "notify": NOTIFY,
+    "times": TIMES,
 }
 _NOTIFY: Fields = {
     "reference": optional(TEXT),
     "refund_id": optional(TEXT),
     "status": optional(just("SUCCESS", "FAILED")),
     "age": optional(Field("seconds", lambda value: type(value) is int)),
-    "times": _TIMES,
+    "times": TIMES,
 }
 _NEXT: Fields = {
     "reference": optional(TEXT),
