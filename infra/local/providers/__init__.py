@@ -18,6 +18,7 @@ from infra.local.fakes.faults import Faults
 PROVIDERS = {
     "mesomb": "infra.local.providers.mesomb:MeSomb",
     "paystack": "infra.local.providers.paystack:Paystack",
+    "swifta": "infra.local.providers.swifta:Swifta",
     "wave_money": "infra.local.providers.wave_money:WaveMoney",
 }
 """The key of each faked provider, and where its class is."""
