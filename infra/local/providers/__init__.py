@@ -16,6 +16,7 @@ from infra.local.fakes.fake import OverTls, Provider, Settings
 from infra.local.fakes.faults import Faults
 
 PROVIDERS = {
+    "airtel_biller": "infra.local.providers.airtel_biller:AirtelBiller",
     "mesomb": "infra.local.providers.mesomb:MeSomb",
     "paystack": "infra.local.providers.paystack:Paystack",
     "swifta": "infra.local.providers.swifta:Swifta",
