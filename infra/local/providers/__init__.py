@@ -20,6 +20,7 @@ PROVIDERS = {
     "mesomb": "infra.local.providers.mesomb:MeSomb",
     "paystack": "infra.local.providers.paystack:Paystack",
     "swifta": "infra.local.providers.swifta:Swifta",
+    "vodacom_mz_c2b": "infra.local.providers.vodacom_mz_c2b:VodacomMzC2b",
     "wave_money": "infra.local.providers.wave_money:WaveMoney",
 }
 """The key of each faked provider, and where its class is."""
