@@ -16,12 +16,17 @@ from infra.local.fakes.fake import OverTls, Provider, Settings
 from infra.local.fakes.faults import Faults
 
 PROVIDERS = {
+    "airtel_biller": "infra.local.providers.airtel_biller:AirtelBiller",
     "daraja": "infra.local.providers.daraja:Daraja",
     "flutterwave_v3": "infra.local.providers.flutterwave_v3:FlutterwaveV3",
     "flutterwave_v4": "infra.local.providers.flutterwave_v4:FlutterwaveV4",
+    "mesomb": "infra.local.providers.mesomb:MeSomb",
     "paystack": "infra.local.providers.paystack:Paystack",
     "pesapal": "infra.local.providers.pesapal:Pesapal",
+    "swifta": "infra.local.providers.swifta:Swifta",
+    "vodacom_mz_c2b": "infra.local.providers.vodacom_mz_c2b:VodacomMzC2b",
     "vodacom_tz": "infra.local.providers.vodacom_tz:VodacomTz",
+    "wave_money": "infra.local.providers.wave_money:WaveMoney",
 }
 """The key of each faked provider, and where its class is."""
 
