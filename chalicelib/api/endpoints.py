@@ -7,10 +7,10 @@ from typing import Any
 
 from chalicelib.api.routes import Answer, Call, Route
 from chalicelib.api.shapes import AcceptedShape, CheckoutShape, PaymentShape, QuoteShape
-from chalicelib.channels.interface import Channel, Endpoint
+from chalicelib.channels.interface import Channel, Endpoint, NotFound
 from chalicelib.domain.payment import Payment
 from chalicelib.services.accept import Quote
-from chalicelib.services.ports import ProviderRequest
+from chalicelib.services.ports import ProviderRequest, SecretMissing
 
 _ANSWERS: dict[str, dict[int, Any]] = {
     "direct_pay": {202: AcceptedShape, 200: AcceptedShape},
@@ -22,11 +22,12 @@ _ANSWERS: dict[str, dict[int, Any]] = {
 
 def routes_of(channels: Iterable[Channel]) -> list[Route]:
     """A route for every endpoint of every channel. They check their callers themselves."""
-    return [_route(endpoint) for channel in channels for endpoint in channel.endpoints]
+    return [_route(channel, endpoint) for channel in channels for endpoint in channel.endpoints]
 
 
-def _route(endpoint: Endpoint) -> Route:
+def _route(channel: Channel, endpoint: Endpoint) -> Route:
     def handler(call: Call[None]) -> Answer:
+        _check_is_in_use(channel, call)
         request = ProviderRequest(
             method=endpoint.method,
             path_parameters=call.path,
@@ -50,6 +51,21 @@ def _route(endpoint: Endpoint) -> Route:
         answers=_answers(endpoint),
         described=endpoint.described,
     )
+
+
+def _check_is_in_use(channel: Channel, call: Call[None]) -> None:
+    """That the company uses the channel. While its secret is as the deployment made it, ``{}``,
+    there is nothing at its addresses, and nobody is woken by strangers who ask there.
+
+    Raises:
+        NotFound: it does not.
+    """
+    try:
+        content = call.wiring.desk.secret(channel.secret)
+    except SecretMissing:
+        return  # the channel says that in its provider's own words
+    if not content:
+        raise NotFound("There is nothing at this address.")
 
 
 def _answers(endpoint: Endpoint) -> dict[int, Any]:

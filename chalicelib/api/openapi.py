@@ -29,6 +29,8 @@ TAGS = {
     "customers": ("Customers", "Who they are, what they owe, and what is sold to them."),
     "devices": ("Devices", "Meters, solar home systems and e-bikes, by serial number."),
     "payments": ("Payments", "What came in, what became of it, and the ways out for a person."),
+    "tills": ("Tills", "Money that staff take by hand, and how agents stand."),
+    "statements": ("Statements", "Files of providers and banks, compared with what is stored."),
     "endpoints": ("Channels", "Where payment providers and partners bring payments."),
     "sites": ("Sites", "Clusters, mini-grids and villages."),
     "catalogue": ("Catalogue", "Tariffs, appliances and manufacturers."),
@@ -44,7 +46,12 @@ TAGS = {
 
 _PARAMETERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     # in paths
+    "agent_id": (
+        "The id of the agent: of the member of staff, without dashes.",
+        {"type": "string"},
+    ),
     "appliance_id": ("The id of the appliance.", {"type": "integer"}),
+    "channel": ("The key of the channel, such as daraja.", {"type": "string"}),
     "customer_id": ("The id of the customer, such as C17.", {"type": "string"}),
     "export_id": ("The id of the export.", {"type": "string"}),
     "file": ("The name of the file.", {"type": "string"}),
@@ -55,6 +62,7 @@ _PARAMETERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "reference": ("The partner's own reference.", {"type": "string"}),
     "registration_id": ("The id of the registration from the field.", {"type": "string"}),
     "serial_number": ("The serial number, in any common writing.", {"type": "string"}),
+    "statement_id": ("The id of the statement.", {"type": "string"}),
     "site_id": ("The id of the site, within its level.", {"type": "integer"}),
     "tariff_id": ("The id of the tariff.", {"type": "integer"}),
     # in queries
@@ -64,6 +72,8 @@ _PARAMETERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ),
     "cursor": ("Where to go on: `next` of the part before.", {"type": "string"}),
     "format": ("What the file is like.", {"type": "string", "enum": ["portfolio", "mpm"]}),
+    "source": ("What the ids of the statement's payments begin with.", {"type": "string"}),
+    "take": ("Whether to take what is new as payments.", {"type": "boolean", "default": False}),
     "limit": (
         "How many items at most.",
         {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT},

@@ -138,6 +138,7 @@ CHANNEL = Channel(
     ),
     can_refund=True,
     payer_needs=checkouts.PHONE,
+    shares="daraja",
 )
 
 

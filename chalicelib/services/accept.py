@@ -298,7 +298,8 @@ class Accept:
     def _judge_plan(self, claim: Claim, plan_id: str, settings: Settings) -> _Judgement:
         """A payment for an appliance's plan: no device is looked at. One that has ended takes
         nothing."""
-        account = self._accounts.get(customer_of_plan(plan_id))
+        customer_id = customer_of_plan(plan_id)
+        account = self._accounts.get(customer_id) if customer_id else None
         if account is None or account.plan(plan_id) is None:
             return _Judgement(Refusal.NOTHING_TO_PAY, None)
         allocation = allocate(

@@ -208,7 +208,7 @@ def claim(
 ) -> Claim:
     """What a provider says: that sum was paid for that device."""
     base = Claim(
-        channel="daraja",
+        channel="imported",
         source="mpesa_ke.600966",
         transaction=transaction,
         reference=transaction,

@@ -39,7 +39,13 @@ def make(key: str, settings: Settings, faults: Faults) -> Provider:
 
 def made_up() -> dict[str, dict[str, str]]:
     """What every provider gives to a company, made up."""
-    return {key: _module_of(key).made_up() for key in PROVIDERS}
+    return {key: made_up_by(key) for key in PROVIDERS}
+
+
+def made_up_by(key: str) -> dict[str, str]:
+    """What the provider ``key`` gives to a company, made up."""
+    given: dict[str, str] = _module_of(key).made_up()
+    return given
 
 
 def secret(key: str, given: Settings, base_url: str) -> dict[str, Any]:

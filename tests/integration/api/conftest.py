@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ from chalicelib.services.entries import posting_of
 from chalicelib.services.ports import Entry, Session
 from chalicelib.store.models import AccountRow, EntryRow
 from chalicelib.wiring import Wiring
+from infra.local import providers
+from infra.local.providers import PROVIDERS
 from tests.integration.api import described
 from tests.integration.company import FixedClock
 from tests.integration.conftest import Cloud, forget_clients, installed
@@ -160,6 +163,16 @@ def put_secrets(cloud: Cloud) -> None:
     nobody = "http://127.0.0.1:1"
     paystack = {"base_url": nobody, "secret_keys": ["sk_test"], "email": "a@example.org"}
     cloud.put_secret("channels/paystack", paystack)
+    for key in sorted(set(PROVIDERS) - {"daraja", "paystack"}):
+        cloud.put_secret(f"channels/{key}", provider_secret(key))
+    cloud.put_secret("channels/sms_parser", {})
+
+
+@cache
+def provider_secret(key: str) -> dict[str, Any]:
+    """What a company keeps of a provider that cannot be reached here."""
+    given = {**providers.made_up_by(key), "public_url": "http://127.0.0.1:1/api"}
+    return providers.secret(key, given, "http://127.0.0.1:1")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from tests.integration.services.conftest import ACTOR, Counter, Diary, Processes
 from tests.integration.services.interruptions import Interrupted, Lost
 
 SAID: dict[str, Any] = {"actor": ACTOR, "reason": "a hard year"}
-TV_PLAN = plan("p-tv", 3000)
+TV_PLAN = plan("p-C1-tv", 3000)
 SHS_PLAN = plan("p-shs", 7000, paid=1400, serial_number=SHS)
 UNLOCK = "entry-C1.3"
 """What carries the unlock of the third version: two devices were registered before."""
@@ -120,19 +120,19 @@ def test_what_is_paid_after_the_change_pays_the_new_instalments(
 
 def test_terms_that_the_plan_has_are_no_change(counter: Counter, wiring: Wiring) -> None:
     before = account(counter)
-    same = wiring.change_plans.change("C1", "p-tv", total_minor=kes(3000), **SAID)
-    assert same == before.plan("p-tv")
+    same = wiring.change_plans.change("C1", "p-C1-tv", total_minor=kes(3000), **SAID)
+    assert same == before.plan("p-C1-tv")
     assert account(counter) == before
 
 
 def test_a_total_of_what_is_paid_ends_the_plan_of_an_appliance(
     counter: Counter, wiring: Wiring
 ) -> None:
-    counter.pay(claim(METER, 300, plan_id="p-tv"))
-    after = wiring.change_plans.change("C1", "p-tv", total_minor=kes(300), **SAID)
+    counter.pay(claim(METER, 300, plan_id="p-C1-tv"))
+    after = wiring.change_plans.change("C1", "p-C1-tv", total_minor=kes(300), **SAID)
     assert (after.state, after.open_minor) == (PlanState.PAID, 0)
-    assert account(counter).plan("p-tv") is None
-    assert ended(counter, "p-tv") == after
+    assert account(counter).plan("p-C1-tv") is None
+    assert ended(counter, "p-C1-tv") == after
     assert "vend" not in last_entry(counter).changes
     assert books(counter) == []
 
@@ -304,7 +304,7 @@ def test_a_cancelled_plan_is_no_longer_owed_and_its_money_stays_with_the_company
     ("plan_id", "line"),
     [
         ("p-shs", Line(LineKind.DEVICE, SHS, -kes(200))),
-        ("p-tv", Line(LineKind.APPLIANCE, "p-tv", -kes(200))),
+        ("p-C1-tv", Line(LineKind.APPLIANCE, "p-C1-tv", -kes(200))),
     ],
 )
 def test_what_was_paid_here_may_become_credit(
@@ -391,7 +391,7 @@ def test_a_device_that_was_let_go_is_locked_when_it_is_sold_again(
 
 def test_an_appliance_cannot_be_unlocked(counter: Counter, wiring: Wiring) -> None:
     with pytest.raises(FieldError) as refused:
-        wiring.change_plans.write_off("C1", "p-tv", unlock=True, **SAID)
+        wiring.change_plans.write_off("C1", "p-C1-tv", unlock=True, **SAID)
     assert refused.value.field == "unlock"
     assert account(counter).version == 2
 
@@ -418,21 +418,21 @@ def test_the_same_end_again_is_the_same_end(counter: Counter, wiring: Wiring, ho
 def test_a_plan_that_ended_otherwise_is_not_there_any_more(
     counter: Counter, wiring: Wiring, how: str, ended_by: str
 ) -> None:
-    CHANGES[ended_by](wiring, "p-tv")
+    CHANGES[ended_by](wiring, "p-C1-tv")
     with pytest.raises(PlanNotFound):
-        CHANGES[how](wiring, "p-tv")
+        CHANGES[how](wiring, "p-C1-tv")
     assert account(counter).version == 3
 
 
 @pytest.mark.parametrize("how", CHANGES)
 @pytest.mark.parametrize(
-    ("customer_id", "plan_id"), [("C1", "p-0"), ("C2", "p-tv"), ("C9", "p-tv")]
+    ("customer_id", "plan_id"), [("C1", "p-0"), ("C2", "p-C1-tv"), ("C9", "p-C1-tv")]
 )
 def test_a_plan_of_nobody_or_of_somebody_else_is_not_found(
     company: Company, wiring: Wiring, how: str, customer_id: str, plan_id: str
 ) -> None:
     company.customer(company.meter("47002"), phone="+254700000002")
-    if plan_id == "p-tv":  # not even one that ended, to anybody but its customer
+    if plan_id == "p-C1-tv":  # not even one that ended, to anybody but its customer
         CHANGES["cancel"](wiring, plan_id)
     works = wiring.change_plans
     with pytest.raises(PlanNotFound):
@@ -464,7 +464,7 @@ def test_whoever_loses_every_race_changes_nothing(
     before = account(counter)
     lost = Interrupted(wiring.accounts, change=[VersionConflict()] * WRITES_MAX)
     with pytest.raises(VersionConflict):
-        CHANGES[how](process(accounts=lost), "p-tv")
+        CHANGES[how](process(accounts=lost), "p-C1-tv")
     assert lost.calls["change"] == WRITES_MAX
     assert account(counter) == before
 
