@@ -6,7 +6,6 @@ whole, readable answer is ``ProviderUncertain``.
 
 from __future__ import annotations
 
-import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from chalicelib.channels.interface import shown
-from chalicelib.channels.strict_json import Malformed, Number, read_object
+from chalicelib.channels.strict_json import Malformed, Number, read_object, written
 from chalicelib.domain.payment import Payment, Refund
 from chalicelib.runtime.one_call import Answer, NoAnswer, NotSent, call
 from chalicelib.runtime.sessions import Session
@@ -97,13 +96,13 @@ def ask(
     body: Mapping[str, object] | None = None,
     seconds: float = SECONDS_MAX,
 ) -> Said:
-    """Ask once, in JSON.
+    """Ask once, in JSON. A ``Number`` in the body is written to its last digit.
 
     Raises:
         ProviderUnreachable: it certainly did not arrive.
         ProviderUncertain: there is no whole answer, or it is not one JSON object.
     """
-    sent = None if body is None else json.dumps(body).encode()
+    sent = None if body is None else written(body).encode()
     return read(send(method, url, {**JSON_HEADERS, **headers}, sent, seconds))
 
 
