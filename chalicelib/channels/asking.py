@@ -6,6 +6,7 @@ whole, readable answer is ``ProviderUncertain``.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ SECONDS_MAX = 20
 """So long one call may take, unless its provider is known to need more."""
 
 SAID_LENGTH_MAX = 100
+
+TOKEN = re.compile(r"[!-~]{1,8000}")
+"""What can be sent in a header."""
 
 JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
@@ -135,7 +139,7 @@ def session_of(said: Said, *, named: str = "access_token", lifetime: str = "expi
     if said.status in (400, 401, 403):
         raise ProviderRefused("authentication_failed")
     given, seconds = said.text(named), said.text(lifetime)
-    if not said.is_success or not given:
+    if not said.is_success or TOKEN.fullmatch(given) is None:
         raise ProviderUnreachable("the log-in brought no session")
     if not seconds.isdecimal() or not seconds.isascii() or len(seconds) > 9:
         return Session(given)

@@ -24,7 +24,7 @@ from chalicelib.channels.amounts import (
     major,
     money,
 )
-from chalicelib.channels.asking import Said, ask, note_of, quoted, text_of
+from chalicelib.channels.asking import TOKEN, Said, ask, note_of, quoted, text_of
 from chalicelib.channels.callers import note_failure
 from chalicelib.channels.checkouts import Begun, Payer, Terms, web_address
 from chalicelib.channels.configuration import EMAIL, WEB_ADDRESS, WORD, Configuration
@@ -420,7 +420,7 @@ def _log_in(keys: Keys) -> Session:
     except ProviderUncertain as unclear:
         raise ProviderUnreachable(f"log-in: {unclear.detail}") from unclear
     token = said.text("token")
-    if said.is_success and WORD.fullmatch(token):
+    if said.is_success and TOKEN.fullmatch(token):
         return Session(token, _lifetime(said.text("expiryDate")))
     if said.status in (400, 401, 403) or said.text("error", "code") == WRONG_KEYS:
         raise ProviderRefused("authentication_failed")
