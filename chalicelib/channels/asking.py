@@ -6,7 +6,7 @@ whole, readable answer is ``ProviderUncertain``.
 
 from __future__ import annotations
 
-import json
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from chalicelib.channels.interface import shown
-from chalicelib.channels.strict_json import Malformed, Number, read_object
+from chalicelib.channels.strict_json import Malformed, Number, read_object, written
 from chalicelib.domain.payment import Payment, Refund
 from chalicelib.runtime.one_call import Answer, NoAnswer, NotSent, call
 from chalicelib.runtime.sessions import Session
@@ -32,6 +32,9 @@ SECONDS_MAX = 20
 """So long one call may take, unless its provider is known to need more."""
 
 SAID_LENGTH_MAX = 100
+
+TOKEN = re.compile(r"[!-~]{1,8000}")
+"""What can be sent in a header."""
 
 JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
@@ -97,13 +100,13 @@ def ask(
     body: Mapping[str, object] | None = None,
     seconds: float = SECONDS_MAX,
 ) -> Said:
-    """Ask once, in JSON.
+    """Ask once, in JSON. A ``Number`` in the body is written to its last digit.
 
     Raises:
         ProviderUnreachable: it certainly did not arrive.
         ProviderUncertain: there is no whole answer, or it is not one JSON object.
     """
-    sent = None if body is None else json.dumps(body).encode()
+    sent = None if body is None else written(body).encode()
     return read(send(method, url, {**JSON_HEADERS, **headers}, sent, seconds))
 
 
@@ -136,7 +139,7 @@ def session_of(said: Said, *, named: str = "access_token", lifetime: str = "expi
     if said.status in (400, 401, 403):
         raise ProviderRefused("authentication_failed")
     given, seconds = said.text(named), said.text(lifetime)
-    if not said.is_success or not given:
+    if not said.is_success or TOKEN.fullmatch(given) is None:
         raise ProviderUnreachable("the log-in brought no session")
     if not seconds.isdecimal() or not seconds.isascii() or len(seconds) > 9:
         return Session(given)

@@ -20,6 +20,11 @@ from chalicelib.services.ports import SecretMissing
 TEXT_LENGTH_MAX = 10_000
 """Longer than any certificate with its chain."""
 
+WORD = re.compile(r"[!-~]{1,1000}")
+"""A text of one line without spaces, such as a key that is sent in a header."""
+EMAIL = re.compile(r"[!-?A-~]{1,120}@[!-?A-~]{1,120}")
+WEB_ADDRESS = re.compile(r"https?://[!-~]{1,2000}")
+
 _PRINTABLE = re.compile(r"[ -~]+(\r?\n[ -~]*)*\n?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 

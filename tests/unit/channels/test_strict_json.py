@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.channels.strict_json import Malformed, Number, read_object
+from chalicelib.channels.strict_json import Malformed, Number, read_object, written
 
 
 def test_numbers_keep_every_digit_as_they_were_written():
@@ -66,3 +66,10 @@ def test_the_error_does_not_quote_the_body():
 def test_any_bytes_are_an_object_or_malformed(body: bytes):
     with suppress(Malformed):
         assert isinstance(read_object(body), dict)
+
+
+def test_numbers_are_written_to_their_last_digit():
+    body = {"a": Number("2500.10"), "b": {"c": Number("12345678901234567890.5")}, "d": ["é", None]}
+    assert written(body) == (
+        '{"a": 2500.10, "b": {"c": 12345678901234567890.5}, "d": ["\\u00e9", null]}'
+    )
