@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from chalicelib.domain.payment import Payment, Refund
 from chalicelib.runtime.one_call import Answer, NoAnswer, NotSent, call
 from chalicelib.runtime.sessions import Session
 from chalicelib.services.ports import (
+    NOT_KNOWN_THERE,
     NotAtProvider,
     ProviderRefused,
     ProviderUncertain,
@@ -137,13 +138,27 @@ def session_of(said: Said, *, named: str = "access_token", lifetime: str = "expi
         ProviderUnreachable: it gave no clear answer; nothing else was asked for.
     """
     if said.status in (400, 401, 403):
-        raise ProviderRefused("authentication_failed")
+        raise ProviderRefused(NOT_KNOWN_THERE)
     given, seconds = said.text(named), said.text(lifetime)
     if not said.is_success or TOKEN.fullmatch(given) is None:
         raise ProviderUnreachable("the log-in brought no session")
     if not seconds.isdecimal() or not seconds.isascii() or len(seconds) > 9:
         return Session(given)
     return Session(given, timedelta(seconds=int(seconds)))
+
+
+def logged_in(log_in: Callable[[], Session]) -> Session:
+    """The session that a log-in brings. Nothing else was asked for yet, so whatever the log-in's
+    answer leaves open, the request itself certainly did not arrive.
+
+    Raises:
+        ProviderRefused: the provider does not know us.
+        ProviderUnreachable: it gave no clear answer.
+    """
+    try:
+        return log_in()
+    except ProviderUncertain as unclear:
+        raise ProviderUnreachable(f"the log-in failed: {unclear.detail}") from unclear
 
 
 def quoted(text: str) -> str:

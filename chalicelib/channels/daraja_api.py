@@ -16,7 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from chalicelib.channels.amounts import UnusableAmount, amount_minor, whole_major
-from chalicelib.channels.asking import SECONDS_MAX, Said, ask, session_of, text_of
+from chalicelib.channels.asking import SECONDS_MAX, Said, ask, logged_in, session_of, text_of
 from chalicelib.channels.configuration import Configuration
 from chalicelib.domain.money import Currency
 from chalicelib.domain.payment import Claim, Payment, Refund, payment_id_of
@@ -24,6 +24,7 @@ from chalicelib.runtime.sealed_for import sealed_for
 from chalicelib.runtime.sessions import Session, SessionRefused, Sessions
 from chalicelib.services.claimed_serial import claimed_serial
 from chalicelib.services.ports import (
+    NOT_KNOWN_THERE,
     Listed,
     NotAtProvider,
     Paid,
@@ -120,9 +121,11 @@ class Daraja:
     refund_absent_after_seconds: int = 0
     full_refunds_only: bool = True
 
-    def __init__(self, secrets: Callable[[str], Mapping[str, Any]]) -> None:
+    def __init__(
+        self, secrets: Callable[[str], Mapping[str, Any]], sessions: Sessions | None = None
+    ) -> None:
         self._secrets = secrets
-        self._sessions = Sessions()
+        self._sessions = sessions or Sessions()
 
     # --- pushes -------------------------------------------------------------------------------
 
@@ -258,16 +261,22 @@ class Daraja:
             return said
 
         try:
-            return self._sessions.call(keys.consumer_key, lambda: _log_in(keys), work)
+            return self._sessions.call(
+                keys.consumer_key, lambda: logged_in(lambda: _log_in(keys)), work
+            )
         except SessionRefused:
-            raise ProviderRefused("authentication_failed") from None
+            raise ProviderRefused(NOT_KNOWN_THERE) from None
 
 
 def _log_in(keys: ApiKeys) -> Session:
+    return logged_in(lambda: session_of(_asked_for_a_session(keys)))
+
+
+def _asked_for_a_session(keys: ApiKeys) -> Said:
     pair = f"{keys.consumer_key}:{keys.consumer_secret}".encode()
     headers = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
     url = f"{keys.base_url}/oauth/v1/generate?grant_type=client_credentials"
-    return session_of(ask("GET", url, headers, seconds=SECONDS_MAX / 2))
+    return ask("GET", url, headers, seconds=SECONDS_MAX / 2)
 
 
 def _failure(said: Said) -> ProviderRefused | ProviderUncertain:

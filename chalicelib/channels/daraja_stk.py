@@ -38,6 +38,7 @@ from chalicelib.channels.interface import BODY_BYTES_MAX, Channel, Described, De
 from chalicelib.channels.strict_json import Malformed, read_object
 from chalicelib.domain.errors import InvalidAmount, MwangaError
 from chalicelib.domain.payment import Payment, payment_id_of
+from chalicelib.runtime.sessions import Sessions
 from chalicelib.services.accept import ReferenceConflict
 from chalicelib.services.collect import NoSuchPayment
 from chalicelib.services.ports import (
@@ -49,6 +50,9 @@ from chalicelib.services.ports import (
 
 KEY = STK
 
+AT_CHECKOUTS = Sessions()
+"""The session outlives one checkout, so that most payers wait for one call, not for two."""
+
 
 class Unreadable(MwangaError):
     """Nothing can be done with a result as it is. The detail names the field."""
@@ -59,7 +63,7 @@ class Unreadable(MwangaError):
 def checkout(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
     """Ask the payer's phone for one payment: 201. See ``checkouts.checkout`` for what it raises."""
     short_code = Configuration(SECRET, desk.secret(SECRET)).text("short_code", SHORT_CODE)
-    daraja = Daraja(desk.secret)
+    daraja = Daraja(desk.secret, AT_CHECKOUTS)
 
     def begin(payment: Payment, payer: Payer) -> Begun:
         phone = (payer.phone or "").removeprefix("+")

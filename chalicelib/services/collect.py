@@ -32,6 +32,7 @@ from chalicelib.domain.payment import (
 from chalicelib.services.accept import ReferenceConflict, record_conflict, waits_for_proof
 from chalicelib.services.follow_up import queue_refund
 from chalicelib.services.ports import (
+    NOT_KNOWN_THERE,
     Catalogue,
     Charger,
     Clock,
@@ -383,10 +384,15 @@ class Collect:
         except TakenBack as taken:
             self.reversed(payment.payment_id, taken.reference)
             return
-        except ProviderRefused as failed:
-            self._end(payment.payment_id, failed.code)
-            return
-        except (ProviderUnreachable, ProviderUncertain, SecretMissing) as unknown:
+        except (
+            ProviderRefused,
+            ProviderUnreachable,
+            ProviderUncertain,
+            SecretMissing,
+        ) as unknown:
+            if isinstance(unknown, ProviderRefused) and unknown.code != NOT_KNOWN_THERE:
+                self._end(payment.payment_id, unknown.code)
+                return
             self._journal.event(
                 "not_verified", payment_id=payment.payment_id, reason=unknown.detail
             )

@@ -16,7 +16,7 @@ import json
 import re
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -175,7 +175,7 @@ class Statements:
         named: set[str] = set()
         times: list[datetime] = []
         zone = ZoneInfo(settings.time_zone)
-        for line, fields in enumerate(_rows(content, form), start=2):
+        for line, fields in _rows(content, form):
             try:
                 claim = _claim(report, form, fields, currency, zone)
                 payment_id = payment_id_of(claim.source, claim.transaction)
@@ -248,26 +248,24 @@ def _name(differences: list[dict[str, str]], difference: dict[str, str]) -> None
         differences.append(difference)
 
 
-def _rows(content: bytes, form: StatementForm) -> Iterator[Mapping[str, str]]:
-    """The rows of a file, by the names of their columns.
+def _rows(content: bytes, form: StatementForm) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """The rows of a file: the line, and what is in it by the names of the columns.
 
     Raises:
         FieldError: on ``file``: not UTF-8, without the columns, or with too many rows.
     """
     try:
         text = content.decode("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        names: Sequence[str] = [name.strip().lower() for name in reader.fieldnames or ()]
-        missing = sorted(set(form.needed) - set(names))
-        if missing or len(set(names)) != len(names):
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        names = [name.strip().lower() for name in next(reader, ())]
+        if not set(form.needed) <= set(names) or len(set(names)) != len(names):
             raise FieldError("file", f"its first row must name {', '.join(form.needed)}")
-        for number, row in enumerate(csv.reader(io.StringIO(text, newline=""), strict=True)):
-            if number == 0 or not any(row):
-                continue
-            if number > ROWS_MAX:
+        for number, row in enumerate(reader):
+            if number >= ROWS_MAX:
                 raise FieldError("file", f"at most {ROWS_MAX} rows: cut the file in two")
             cells = [cell.strip() for cell in row] + [""] * len(names)
-            yield dict(zip(names, cells, strict=False))
+            if any(cells):
+                yield reader.line_num, dict(zip(names, cells, strict=False))
     except (UnicodeDecodeError, csv.Error):
         raise FieldError("file", "must be CSV in UTF-8") from None
 

@@ -287,7 +287,7 @@ def test_a_reversal_that_loses_every_race_must_be_told_again(
 
 
 @pytest.fixture
-def cautious(wiring: Wiring, clock: FixedClock) -> None:
+def cautious(company: Company, wiring: Wiring, clock: FixedClock) -> None:
     """The company believes unsigned reports of up to 400 only."""
     wiring.keep_company.replace(
         Choices("Mwanga", "KE", "KES", "Africa/Nairobi", confirm_above="400.00"), ACTOR
