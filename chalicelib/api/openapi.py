@@ -237,7 +237,7 @@ def _taken(route: Route, schemas: dict[str, Any]) -> dict[str, Any] | None:
     if route.takes:
         return {kind: {} for kind in route.takes}
     if route.described is not None and route.described.body is not None:
-        return {JSON: {"schema": dict(route.described.body)}}
+        return {route.described.media_type: {"schema": dict(route.described.body)}}
     return None
 
 
@@ -268,14 +268,15 @@ def _answer(route: Route, status: int, shape: Any, schemas: dict[str, Any]) -> d
 
 def _in_own_words(described: Described | None) -> dict[str, Any]:
     """What a provider is answered in its own words."""
-    answers = described.answers if described is not None else {}
+    if described is None:
+        return {}
     return {
         str(status): {
             "description": HTTPStatus(status).phrase,
             "headers": _headers("X-Request-Id"),
-            "content": {JSON: {"schema": dict(schema)}},
+            "content": {described.media_type: {"schema": dict(schema)}},
         }
-        for status, schema in answers.items()
+        for status, schema in described.answers.items()
     }
 
 

@@ -40,6 +40,10 @@ class Configuration:
         """Whether something is there under that name."""
         return self._content.get(name) is not None
 
+    def names(self) -> tuple[str, ...]:
+        """The names under which something is there."""
+        return tuple(self._content)
+
     def text(self, name: str, form: str | re.Pattern[str] = _PRINTABLE) -> str:
         """A text of that form: one that is printable, where no other is asked for."""
         value = self._content.get(name)

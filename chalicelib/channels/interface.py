@@ -138,7 +138,7 @@ class Described:
     with, with what each holds. ``body`` is what is taken, ``answers`` what is answered in the
     provider's own words, by status (our own shapes, and problems, are known without it).
     ``problems`` are the codes of problems that are raised. One that ``repeats`` says so when the
-    same came before.
+    same came before. ``media_type`` is what body and answers are written in.
     """
 
     proof: str
@@ -147,6 +147,7 @@ class Described:
     answers: Mapping[int, Schema] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     repeats: bool = False
+    media_type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
