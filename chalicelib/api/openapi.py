@@ -251,7 +251,10 @@ def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     }
     found |= _in_own_words(route.described)
     for status, codes in _codes_by_status(route).items():
-        found.setdefault(str(status), _problem(route, status, codes))
+        problem = _problem(route, status, codes)
+        answer = found.setdefault(str(status), problem)
+        if answer is not problem:  # told in the provider's own words, or as a problem
+            answer["content"] = {**problem["content"], **answer.get("content", {})}
     return dict(sorted(found.items())) | {"default": {"$ref": "#/components/responses/Problem"}}
 
 

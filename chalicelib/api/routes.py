@@ -219,7 +219,7 @@ class Route:
         """The codes of all problems that it may answer."""
         found = {"internal_error", "try_again", *self.problems}
         if self.described is not None:
-            return frozenset(found | set(self.described.problems))
+            return frozenset(found | {"not_found"} | set(self.described.problems))
         found.add("invalid")  # no value of any query may be given twice
         if self.roles:
             found |= {"unauthorized", "forbidden"}

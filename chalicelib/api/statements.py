@@ -25,8 +25,10 @@ _YES_NO = {"true": True, "false": False}
     answers={202: StatementShape},
 )
 def send_statement(call: Call[None]) -> Answer:
-    """Send a channel's statement (CSV) to be compared; with ``take=true``, what is new in it is
-    taken as payments."""
+    """Send a channel's statement to be compared.
+
+    It is CSV. With ``take=true``, what is new in it is taken as payments.
+    """
     content_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in FILE_TYPES:
         raise UnsupportedMediaType(f"a file is one of {', '.join(FILE_TYPES)}")

@@ -133,8 +133,10 @@ def show_agent(call: Call[None]) -> Answer:
     problems=("invalid_amount", "version_conflict"),
 )
 def set_agent_terms(call: Call[AgentTermsBody]) -> Answer:
-    """Give an agent a float limit and a commission; the id is that of the member of staff,
-    without dashes."""
+    """Give an agent a float limit and a commission.
+
+    The id is that of the member of staff, without dashes.
+    """
     body = call.body
     share = Fraction(body.commission_percent) / 100
     if share > 1:

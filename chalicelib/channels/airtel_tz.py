@@ -21,7 +21,6 @@ from chalicelib.channels.callers import (
     note_failure,
     note_intruder,
 )
-from chalicelib.channels.claimed_serial import claimed_serial
 from chalicelib.channels.configuration import Configuration
 from chalicelib.channels.interface import (
     Channel,
@@ -37,6 +36,7 @@ from chalicelib.domain.errors import MwangaError
 from chalicelib.domain.payment import Claim, Payment, Refund
 from chalicelib.runtime.one_call import Answer
 from chalicelib.services.accept import ReferenceConflict
+from chalicelib.services.claimed_serial import claimed_serial
 from chalicelib.services.phones import searched_phone
 from chalicelib.services.ports import (
     Paid,

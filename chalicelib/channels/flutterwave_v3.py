@@ -115,8 +115,11 @@ def keys_of(content: Mapping[str, Any]) -> Keys:
 
 
 def checkout(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
-    """Open the provider's page for one payment: 201. See ``checkouts.checkout`` for what it
-    raises."""
+    """Open the provider's page for one payment: 201.
+
+    Raises:
+        what ``checkouts.checkout`` does.
+    """
     keys = keys_of(desk.secret(SECRET))
     settings = desk.settings()
     currency = Currency(settings.currency, settings.currency_decimals)

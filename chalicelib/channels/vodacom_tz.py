@@ -31,7 +31,6 @@ from chalicelib.channels.callers import (
     note_failure,
     note_intruder,
 )
-from chalicelib.channels.claimed_serial import claimed_serial
 from chalicelib.channels.configuration import Configuration
 from chalicelib.channels.interface import (
     Channel,
@@ -50,6 +49,7 @@ from chalicelib.runtime.one_call import Answer
 from chalicelib.runtime.plain_xml import local_name
 from chalicelib.runtime.sealed_for import BadPublicKey, sealed_for
 from chalicelib.services.accept import ReferenceConflict
+from chalicelib.services.claimed_serial import claimed_serial
 from chalicelib.services.phones import searched_phone
 from chalicelib.services.ports import (
     Paid,

@@ -18,7 +18,7 @@ AGREED = {
         "expired_signature",
         "unknown_partner",
     },
-    403: {"forbidden", "meter_registration_requires_app"},
+    403: {"float_exceeded", "forbidden", "meter_registration_requires_app"},
     404: {"not_found"},
     409: {
         "in_use",

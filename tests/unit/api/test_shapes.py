@@ -10,6 +10,7 @@ from typing import Any
 from chalicelib.api.endpoints import routes_of
 from chalicelib.api.routes import Call
 from chalicelib.api.shapes import Shapes, time_text
+from chalicelib.channels.direct import CHANNEL as DIRECT
 from chalicelib.channels.interface import Channel, Described, Endpoint
 from chalicelib.domain.account import Account, DeviceAccount, Kind
 from chalicelib.domain.allocation import Rules, VendKind
@@ -109,11 +110,17 @@ def test_a_channel_may_answer_in_plain_text_and_is_given_the_request_as_it_came(
         return ProviderAnswer(200, "OK", {"X-Provider": "yes"})
 
     endpoint = Endpoint("notify", "POST", "/payments/acme/{secret}", notify, Described("A secret."))
-    [route] = routes_of([Channel("acme", "Acme", RefusalClass.TOLD_AFTER, (endpoint,))])
+    [route] = routes_of(
+        [Channel("acme", "Acme", RefusalClass.TOLD_AFTER, (endpoint,), DIRECT.stated)]
+    )
     assert (route.signed, route.name) == (True, "notify")
 
+    class TheDesk:
+        def secret(self, name: str) -> dict[str, str]:
+            return {"channels/acme": {"key": "k"}}[name]
+
     class Desk:
-        desk = "the desk"
+        desk = TheDesk()
 
     call: Call[Any] = Call(
         wiring=Desk(),  # type: ignore[arg-type]
@@ -128,6 +135,6 @@ def test_a_channel_may_answer_in_plain_text_and_is_given_the_request_as_it_came(
     assert (answer.status, answer.body, answer.headers) == (200, "OK", {"X-Provider": "yes"})
     assert answer.content_type.startswith("text/plain")
     [(request, desk)] = seen
-    assert desk == "the desk"
+    assert desk == Desk.desk
     assert (request.body, request.source_address) == (b"<xml/>", "1.2.3.4")
     assert (request.path_parameters, request.query) == ({"secret": "s"}, {"q": "1"})
