@@ -103,6 +103,7 @@ CHANNELS = (
     "chalicelib.channels.daraja_stk",
     "chalicelib.channels.vodacom_tz",
     "chalicelib.channels.airtel_tz",
+    "chalicelib.channels.airtel_biller",
     "chalicelib.channels.paystack",
     "chalicelib.channels.flutterwave_v3",
     "chalicelib.channels.flutterwave_v4",

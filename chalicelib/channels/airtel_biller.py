@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 
 from chalicelib.channels.amounts import UnusableAmount, amount_minor
 from chalicelib.channels.callers import Intruder, check_bearer, note_failure, note_intruder
-from chalicelib.channels.claimed_serial import claimed_serial
 from chalicelib.channels.configuration import Configuration
 from chalicelib.channels.interface import Channel, Described, Desk, Endpoint, Schema, Stated, texts
 from chalicelib.channels.xml_bodies import XML, UnreadableXml, read_xml, texts_of, written
 from chalicelib.domain.errors import MwangaError, Refusal, Refused
 from chalicelib.domain.payment import Claim, Payment, Status, claim_hash, payment_id_of
 from chalicelib.services.accept import ReferenceConflict
+from chalicelib.services.claimed_serial import claimed_serial
 from chalicelib.services.phones import searched_phone
 from chalicelib.services.ports import Paid, ProviderAnswer, ProviderRequest, RefusalClass
 
