@@ -7,21 +7,25 @@ from datetime import timedelta
 
 import pytest
 
+from chalicelib.domain.errors import FieldError
 from chalicelib.domain.payment import REVERSED, UNCONFIRMED, Payment, Status
 from chalicelib.services.accept import ReferenceConflict
 from chalicelib.services.collect import CHARGED_WITHIN, WRITES_MAX, NoSuchPayment
 from chalicelib.services.company import Choices
 from chalicelib.services.ports import (
+    NOT_KNOWN_THERE,
     Paid,
     ProviderRefused,
     ProviderUncertain,
     ProviderUnreachable,
     QueueUnavailable,
+    RefundTaken,
     SecretMissing,
     TakenBack,
     TryAgain,
     VersionConflict,
 )
+from chalicelib.services.refund import NotRefundable
 from chalicelib.wiring import Wiring
 from tests.integration.company import METER, Company, FixedClock, claim, kes
 from tests.integration.services.conftest import ACTOR, Counter, Diary, Processes, differences
@@ -407,8 +411,6 @@ def test_what_cannot_be_queued_after_a_result_is_found_by_the_sweeper(
 def test_refunds_go_on_whatever_a_hint_says(
     counter: Counter, wiring: Wiring, company: Company, provider: ChargingProvider
 ) -> None:
-    from chalicelib.services.ports import RefundTaken
-
     provider.behaviours = [answering(RefundTaken("R1", done=True))]
     wiring.accept.accept(claim("NOBODY", 500, "T1", **ON_CHANNEL), money_moved=True)
     counter.run_dry()
@@ -416,3 +418,46 @@ def test_refunds_go_on_whatever_a_hint_says(
     wiring.collect.hinted(PAYMENT_ID)
     ask_all(counter)
     assert now(counter).status is Status.REFUNDED
+
+
+def test_all_that_a_channel_says_goes_over_the_desk(
+    counter: Counter, wiring: Wiring, pending: Payment
+) -> None:
+    wiring.desk.begun(pending, {"id": "1"})
+    assert now(counter).known_as == {"id": "1"}
+    counter.cloud.take("provider-calls")
+    wiring.desk.hinted(PAYMENT_ID)
+    assert len(counter.cloud.take("provider-calls")) == 1
+    wiring.desk.reversed(PAYMENT_ID, "REV1")
+    assert now(counter).reason == REVERSED
+    reserved = wiring.desk.reserve(claim(METER, 500, "T2", **ON_CHANNEL))
+    assert reserved.payment.status is Status.PENDING
+
+
+def test_money_that_its_provider_has_cannot_be_given_back(
+    counter: Counter, wiring: Wiring, pending: Payment
+) -> None:
+    wiring.collect.paid(PAYMENT_ID, PAID)
+    wiring.collect.reversed(PAYMENT_ID, "REV1")
+    with pytest.raises(NotRefundable):
+        wiring.give_back.refund(PAYMENT_ID, actor=ACTOR, reason="?")
+
+
+def test_what_was_received_cannot_be_called_unpaid(
+    counter: Counter, wiring: Wiring, company: Company
+) -> None:
+    payment = counter.pay(claim("NOBODY", 500, "T9"))
+    with pytest.raises(FieldError):
+        wiring.resolve.resolve_not_paid(payment.payment_id, actor=ACTOR, reason="?")
+
+
+def test_credentials_that_are_refused_end_no_payment(
+    counter: Counter, wiring: Wiring, pending: Payment, provider: ChargingProvider, diary: Diary
+) -> None:
+    provider.answers = [None]
+    ask_all(counter)
+    provider.paid = ProviderRefused(NOT_KNOWN_THERE)  # type: ignore[assignment]
+    counter.let_delays_pass()
+    ask_all(counter)
+    assert now(counter).status is Status.PENDING
+    assert diary.said("not_verified")

@@ -331,3 +331,26 @@ def test_differences_are_named_up_to_a_bound_and_counted_to_the_last(
     found = compare(counter, wiring, f"transaction,amount,paid_at\n{rows}")
     assert found["counts"] == {"missing": 5}
     assert len(found["not_here"]) == 2  # type: ignore[arg-type]
+
+
+def test_what_is_missing_in_a_statement_is_named_up_to_a_bound_and_pending_ones_are_not(
+    counter: Counter, wiring: Wiring, settled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wiring.accept.start(claim(METER, 500, "T4", **ON_CHANNEL))
+    monkeypatch.setattr("chalicelib.services.statements.NAMED_MAX", 1)
+    text = "transaction,amount,paid_at\nT9,5,2026-03-10T08:00:00Z\nT1,500,2026-03-10T09:00:00Z\n"
+    found = compare(counter, wiring, text)
+    assert found["counts"] == {"known": 1, "missing": 1, "not_there": 2}
+    assert len(found["not_there"]) == 1  # type: ignore[arg-type]
+
+
+def test_a_statement_whose_file_is_gone_is_not_compared(
+    counter: Counter, wiring: Wiring, settled: None
+) -> None:
+    report = wiring.statements.start(
+        CHANNEL, b"transaction,amount\nT1,5\n", source=None, take=False, actor=ACTOR
+    )
+    get = wiring.files.get
+    wiring.files.get = lambda key: None if key.endswith(".csv") else get(key)  # type: ignore[method-assign]
+    wiring.statements.compare(report.statement_id)
+    assert wiring.statements.report(report.statement_id).state == "comparing"

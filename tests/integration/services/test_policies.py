@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,12 +19,22 @@ import pytest
 
 from chalicelib.api import workers
 from chalicelib.domain.account import Account
-from chalicelib.domain.payment import Claim, Payment, Status
+from chalicelib.domain.payment import Claim, Payment, Refund, Status
 from chalicelib.services.entries import Act, entry_of
-from chalicelib.services.ports import ExportState, FileFormat, OutcomeUnknown
+from chalicelib.services.ports import (
+    ExportState,
+    FileFormat,
+    Listed,
+    OutcomeUnknown,
+    ProviderRefused,
+    ProviderUncertain,
+    ProviderUnreachable,
+    reserves,
+)
 from chalicelib.store.models import AccountRow, EndedPlanRow, EntryRow
 from chalicelib.wiring import Wiring
-from tests.integration.api.conftest import put_secrets
+from infra.local.providers import PROVIDERS
+from tests.integration.api.conftest import provider_secret, put_secrets
 from tests.integration.api.moving import EXAMPLE
 from tests.integration.company import BIKE, METER, SHS, Company, FixedClock, claim, kes, plan
 from tests.integration.conftest import Cloud
@@ -303,7 +313,8 @@ def test_the_sweeping_function_may_do_what_it_does(
 def test_the_function_that_asks_providers_may_do_what_it_does(
     cloud: Cloud, company: Company, counter: Counter, clock: FixedClock, customer_id: str
 ) -> None:
-    """One checkout that was paid, and one refund from its beginning to its end."""
+    """One checkout that was paid, one refund from its beginning to its end, one payment that was
+    found in a list, and a question to every provider there is."""
     started = counter.wiring.accept.start(paystack(METER, "T1"))
     assert isinstance(started, Payment)
     counter.wiring.accept.accept(paystack("NOBODY", "T2"), money_moved=True)
@@ -320,9 +331,42 @@ def test_the_function_that_asks_providers_may_do_what_it_does(
                 deadline = clock.now() + timedelta(minutes=1)
                 fresh.ask_provider.work(payment.payment_id, deadline)
                 clock.move(timedelta(seconds=10))
+            listed = type(counter.wiring)(clock)
+            listed.take_listed.take(Listed(paystack(METER, "T3")))
+            listed.marks.set("listed#paystack", listed.marks.get("listed#paystack") or clock.now())
+            for key in PROVIDERS:
+                cloud.put_secret(f"channels/{key}", provider_secret(key))
+                ask(listed, key, started)
     assert counter.now(started.payment_id).status is Status.RECEIVED
     assert counter.now(due.payment_id).status is Status.REFUNDED
     assert made == allowed("call_provider")
+
+
+def ask(worker: Wiring, key: str, payment: Payment) -> None:
+    """Ask a provider that cannot be reached: for that its secret is read."""
+    provider = worker.providers.get(key)
+    if provider is not None:
+        with suppress(ProviderUnreachable, ProviderUncertain):
+            provider.verify(replace(payment, known_as=KNOWN_AS, receipt="R1"))
+        with suppress(ProviderRefused, ProviderUnreachable, ProviderUncertain):
+            provider.refund(replace(payment, receipt="R1"), Refund(1, payment.amount_minor))
+        if reserves(provider):
+            with suppress(ProviderUnreachable, ProviderUncertain):
+                provider.tell_result(replace(payment, known_as=KNOWN_AS))
+
+
+KNOWN_AS = dict.fromkeys(
+    (
+        "checkout_request_id",
+        "order_tracking_id",
+        "charge_id",
+        "conversation_id",
+        "originator_conversation_id",
+        "transaction_id",
+        "initiator",
+    ),
+    "chg-1",
+)
 
 
 def test_the_proving_function_may_do_what_it_does(
@@ -374,4 +418,9 @@ def test_the_moving_function_may_do_what_it_does(
         export = front.move_out.start(with_keys=True, actor="admin")
         worker.move_out.work(export.export_id, clock.now() + timedelta(minutes=1))
     assert front.move_out.get(export.export_id).state is ExportState.DONE
-    assert made | then == allowed("move")
+    statement = b"transaction,amount,serial_number,paid_at\nT1,500,47001,2026-03-10T08:00:00Z\n"
+    report = front.statements.start("imported", statement, source=None, take=True, actor="a")
+    with recorded() as compared:
+        worker.statements.compare(report.statement_id)
+        worker.take_listed.take(Listed(claim("NOBODY", 500, "T1", known_as={})))
+    assert made | then | compared == allowed("move")

@@ -1774,3 +1774,15 @@ def test_a_word_that_loses_every_race_must_come_again(
     with pytest.raises(TryAgain):
         lost.give_back.told(PAYMENT_ID, kes(500), GONE)
     assert now(counter) == before
+
+
+def test_a_refund_that_is_due_on_a_channel_that_is_no_more_waits(
+    counter: Counter, process: Processes, due: Payment
+) -> None:
+    class NoProviders(FakeProviders):
+        def get(self, channel: str) -> None:
+            return None
+
+    without = process(providers=NoProviders(FakeProvider()))
+    without.ask_provider.work(due.payment_id, without.clock.now() + timedelta(minutes=1))
+    assert counter.now(due.payment_id) == due
