@@ -5,7 +5,7 @@
 # make package   build what is deployed, into build/package
 # make bench     the write budget and the speed of the core
 # make openapi   write openapi.json anew
-# make manufacturers   write docs/manufacturers/README.md anew
+# make manufacturers   write docs/manufacturers/README.md anew; make channels, that of channels
 # make screenshots   take the pictures of docs/website.md anew
 # make clean     remove all that make made
 #
@@ -32,7 +32,7 @@ export AWS_ACCESS_KEY_ID := test
 export AWS_SECRET_ACCESS_KEY := test
 export AWS_DEFAULT_REGION := eu-west-1
 
-.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package openapi manufacturers clean
+.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package openapi manufacturers channels clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^Nothing/,$$d'
@@ -101,6 +101,10 @@ openapi: $(READY)
 # The table of all manufacturers, from what their modules state.
 manufacturers: $(READY)
 	@$(RUN) -m infra.manufacturers
+
+# The same of all payment channels.
+channels: $(READY)
+	@$(RUN) -m infra.channels
 
 clean:
 	@if [ -x $(RUN) ]; then $(RUN) -m infra.local.down; fi

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from importlib import import_module
 from types import ModuleType
 
 import pytest
 
 from chalicelib.wiring import CHANNELS, MANUFACTURERS
+from infra import channels
 from infra.local.providers import PROVIDERS
 from infra.local.vendors import VENDORS
 from infra.manufacturers import PAGE, table
@@ -47,6 +49,30 @@ def test_every_module_is_in_its_registry() -> None:
         if "MANUFACTURERS = (" in path.read_text(encoding="utf-8")
     }
     assert modules == {name_of(path) for path in MANUFACTURERS}
+
+
+DESIGNED = {
+    *("direct", "daraja", "daraja_stk", "paystack", "vodacom_tz", "airtel_tz", "airtel_biller"),
+    *("airtel", "vodacom_mz", "vodacom_mz_c2b", "wave_money", "swifta", "mesomb", "mtn_momo"),
+    *("flutterwave_v3", "flutterwave_v4", "pesapal", "wavecom", "sms_parser", "agent", "cash"),
+    "imported",
+}
+"""The channels that a company can be paid on."""
+
+
+def test_every_channel_that_there_should_be_is_there() -> None:
+    assert {name_of(path) for path in CHANNELS} == DESIGNED
+    assert len(CHANNELS) == len(DESIGNED)
+
+
+def test_the_page_of_all_channels_is_what_the_modules_say() -> None:
+    assert channels.PAGE.read_text(encoding="utf-8") == channels.table(), "run: make channels"
+
+
+def test_a_channel_says_all_that_people_must_know(channel: ModuleType) -> None:
+    stated = channel.CHANNEL.stated
+    assert all(getattr(stated, field.name) for field in fields(stated))
+    assert not any("|" in str(getattr(stated, field.name)) for field in fields(stated))
 
 
 def test_a_channel_has_its_page_and_its_tests(channel: ModuleType) -> None:
