@@ -20,7 +20,7 @@ from chalicelib.channels.asking import SECONDS_MAX, Said, ask, logged_in, sessio
 from chalicelib.channels.configuration import Configuration
 from chalicelib.domain.money import Currency
 from chalicelib.domain.payment import Claim, Payment, Refund, payment_id_of
-from chalicelib.runtime.sealed_for import sealed_for
+from chalicelib.runtime.sealed_for import BadPublicKey, sealed_for
 from chalicelib.runtime.sessions import Session, SessionRefused, Sessions
 from chalicelib.services.claimed_serial import claimed_serial
 from chalicelib.services.ports import (
@@ -223,7 +223,7 @@ class Daraja:
             "/mpesa/reversal/v1/request",
             {
                 "Initiator": keys.initiator,
-                "SecurityCredential": sealed_for(keys.public_key, keys.initiator_password.encode()),
+                "SecurityCredential": _credential(keys),
                 "CommandID": "TransactionReversal",
                 "TransactionID": payment.receipt or payment.reference,
                 "Amount": shillings,
@@ -277,6 +277,13 @@ def _asked_for_a_session(keys: ApiKeys) -> Said:
     headers = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
     url = f"{keys.base_url}/oauth/v1/generate?grant_type=client_credentials"
     return ask("GET", url, headers, seconds=SECONDS_MAX / 2)
+
+
+def _credential(keys: ApiKeys) -> str:
+    try:
+        return sealed_for(keys.public_key, keys.initiator_password.encode())
+    except BadPublicKey as bad:
+        raise SecretMissing(f"{SECRET}: public_key") from bad
 
 
 def _failure(said: Said) -> ProviderRefused | ProviderUncertain:
