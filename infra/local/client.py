@@ -356,6 +356,17 @@ class Fakes:
         status: int | None = answer.body["webhook_status"]
         return status
 
+    def have(self, provider: str, what: str, body: Mapping[str, Any]) -> Any:
+        """Have something done at a provider's side: its control of that name; answers what it says.
+
+        Raises:
+            RuntimeError: it was not done.
+        """
+        answer = self._control.call("POST", f"/{provider}/{what}", body)
+        if answer.status >= 300:
+            raise RuntimeError(f"the fakes did not do it: {answer}")
+        return answer.body
+
     def sms(self) -> list[dict[str, Any]]:
         """All SMS that were handed to the gateway, oldest first."""
         items: list[dict[str, Any]] = self._sink.call("GET", "/sms").body["items"]
@@ -385,6 +396,11 @@ class Cloud:
         """Give the connections back."""
         self.api.close()
         self.fakes.close()
+
+    def checkout(self, channel: str, serial_number: str, amount: str, **more: Any) -> Answer:
+        """Start a payment on a channel, as a payer does."""
+        body = {"serial_number": serial_number, "amount": amount, **more}
+        return self.api.call("POST", f"/payments/{channel}/checkouts", body)
 
     def staff(self, role: str) -> StaffMember:
         """The member of the staff with that role, logged in once."""
