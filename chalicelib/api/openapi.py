@@ -29,6 +29,7 @@ TAGS = {
     "customers": ("Customers", "Who they are, what they owe, and what is sold to them."),
     "devices": ("Devices", "Meters, solar home systems and e-bikes, by serial number."),
     "payments": ("Payments", "What came in, what became of it, and the ways out for a person."),
+    "pay": ("Payment page", "Where anybody pays for a device, on any phone."),
     "tills": ("Tills", "Money that staff take by hand, and how agents stand."),
     "statements": ("Statements", "Files of providers and banks, compared with what is stored."),
     "endpoints": ("Channels", "Where payment providers and partners bring payments."),
@@ -74,6 +75,7 @@ _PARAMETERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "format": ("What the file is like.", {"type": "string", "enum": ["portfolio", "mpm"]}),
     "source": ("What the ids of the statement's payments begin with.", {"type": "string"}),
     "take": ("Whether to take what is new as payments.", {"type": "boolean", "default": False}),
+    "amount": ("The amount, to be filled in.", {"type": "string"}),
     "limit": (
         "How many items at most.",
         {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT},

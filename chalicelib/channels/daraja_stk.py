@@ -143,6 +143,7 @@ CHANNEL = Channel(
     can_refund=True,
     payer_needs=checkouts.PHONE,
     shares="daraja",
+    needs_part="api",
 )
 
 

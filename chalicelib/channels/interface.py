@@ -207,6 +207,7 @@ class Channel:
     ``can_refund`` says whether money can go back through the provider. A module whose provider
     can be asked something offers ``make(secrets)``, a ``Provider``, beside this. ``payer_needs`` is
     the field of a checkout that the payer must fill in, for those that we start.
+    Without the part ``needs_part`` of its secret it cannot start any.
     ``shares`` is the channel of the same provider whose secret it uses too.
     ``lists_payments``: its provider can be asked for all that was paid to us. ``statement`` is how
     its statements look. ``stated`` is what people must know, for the table of all channels.
@@ -219,6 +220,7 @@ class Channel:
     stated: Stated
     can_refund: bool = False
     payer_needs: str | None = None
+    needs_part: str | None = None
     lists_payments: bool = False
     shares: str | None = None
     statement: StatementForm = field(default_factory=StatementForm)

@@ -23,6 +23,9 @@ PUBLIC = {
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
     ("GET", "/office"),
+    ("GET", "/pay"),
+    ("POST", "/pay"),
+    ("GET", "/pay/{payment_id}"),
     ("GET", "/office/{file}"),
 }
 ROUTES = all_routes(Wiring().channels)
