@@ -24,6 +24,7 @@ PROVIDERS = {
     "paystack": "infra.local.providers.paystack:Paystack",
     "pesapal": "infra.local.providers.pesapal:Pesapal",
     "swifta": "infra.local.providers.swifta:Swifta",
+    "vodacom_mz": "infra.local.providers.vodacom_mz:VodacomMz",
     "vodacom_mz_c2b": "infra.local.providers.vodacom_mz_c2b:VodacomMzC2b",
     "vodacom_tz": "infra.local.providers.vodacom_tz:VodacomTz",
     "wave_money": "infra.local.providers.wave_money:WaveMoney",
