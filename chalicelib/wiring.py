@@ -104,6 +104,8 @@ CHANNELS = (
     "chalicelib.channels.vodacom_tz",
     "chalicelib.channels.airtel_tz",
     "chalicelib.channels.airtel_biller",
+    "chalicelib.channels.vodacom_mz",
+    "chalicelib.channels.vodacom_mz_c2b",
     "chalicelib.channels.paystack",
     "chalicelib.channels.flutterwave_v3",
     "chalicelib.channels.flutterwave_v4",
