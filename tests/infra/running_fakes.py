@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -58,6 +59,9 @@ VENDOR_SETTINGS: dict[str, dict[str, str]] = {
 
 SECRET_KEY = "sk_test_demo"
 
+PROVIDER_SETTINGS: dict[str, dict[str, str]] = {"paystack": {"secret_key": SECRET_KEY}}
+"""What a provider gives to the company, where a test wants to know it beforehand."""
+
 PATIENCE_SECONDS = 2.0
 """How long an answer is waited for."""
 
@@ -70,6 +74,8 @@ class Running:
     control: str
     sms: str
     sms_log: Path
+    given: Mapping[str, Mapping[str, str]]
+    """The settings of each provider: what it gave to the company, and where it reaches it."""
 
     def order(self, vendor: str, fault: str, **more: Any) -> None:
         """Orders a fault."""
@@ -85,9 +91,9 @@ class Running:
         items: list[dict[str, Any]] = call("GET", f"{self.control}/vends{query}").json()["items"]
         return items
 
-    def refunds(self) -> list[dict[str, Any]]:
-        """What the control address tells of Paystack's refunds."""
-        url = f"{self.control}/refunds?provider=paystack"
+    def refunds(self, provider: str = "paystack") -> list[dict[str, Any]]:
+        """What the control address tells of the refunds of a provider."""
+        url = f"{self.control}/refunds?provider={provider}"
         items: list[dict[str, Any]] = call("GET", url).json()["items"]
         return items
 
@@ -97,30 +103,56 @@ def running(
     folder: Path,
     webhook_url: str = "http://127.0.0.1:9/",
     only: Collection[str] = tuple(vendors.VENDORS),
+    providers_only: Collection[str] = ("paystack",),
+    given: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[Running]:
-    """Starts the payment providers and ``only`` those vendors, and stops them in the end."""
+    """Starts ``only`` those vendors and those payment providers, and stops them in the end.
+
+    Args:
+        folder: where the SMS are written.
+        webhook_url: where Paystack sends its webhooks, and below which all other providers do.
+        only: the vendors.
+        providers_only: the payment providers.
+        given: what each provider gave to the company, where a test must know it.
+    """
     with PromisedPorts() as promised:
-        yield from _running(folder, webhook_url, only, promised)
+        settings = {
+            key: provider_settings(key, webhook_url, (given or {}).get(key))
+            for key in providers_only
+        }
+        yield from _running(folder, settings, only, promised)
+
+
+def provider_settings(
+    key: str, base_url: str, given: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """What a provider knows and accepts: what it gave to the company, and where that is reached."""
+    if key == "paystack":
+        return {"secret_key": SECRET_KEY, "webhook_url": base_url, **(given or {})}
+    known = given or import_module(providers.PROVIDERS[key].partition(":")[0]).made_up()
+    paths = providers.paths(key, known)
+    urls = {name: f"{base_url.rstrip('/')}{path}" for name, path in paths.items()}
+    return {**known, "public_url": base_url.rstrip("/"), **urls}
 
 
 def _running(
-    folder: Path, webhook_url: str, only: Collection[str], promised: PromisedPorts
+    folder: Path,
+    settings: Mapping[str, Mapping[str, str]],
+    only: Collection[str],
+    promised: PromisedPorts,
 ) -> Iterator[Running]:
-    keys = ("control", *only, *providers.PROVIDERS)
-    ports = {key: promised.choose(0) for key in keys}
+    ports = {key: promised.choose(0) for key in ("control", *only, *settings)}
     faults = Faults()
-    paystack = providers.make(
-        "paystack", {"secret_key": SECRET_KEY, "webhook_url": webhook_url}, faults
-    )
     fakes = Fakes(
         {vendors.make(key, VENDOR_SETTINGS[key], faults): ports[key] for key in only},
-        {paystack: ports["paystack"]},
+        {providers.make(key, known, faults): ports[key] for key, known in settings.items()},
         faults,
         folder / "messages.log",
     )
     control = fakes.open(ports["control"])
     base = f"http://{HOST}:{ports['control']}"
-    yield Running(up.fake_urls(ports), f"{base}/_control", f"{base}/sms", folder / "messages.log")
+    log = folder / "messages.log"
+    yield Running(up.fake_urls(ports), f"{base}/_control", f"{base}/sms", log, settings)
     fakes.clear_faults()
     addresses = (control, *fakes.addresses.values())
     with ThreadPoolExecutor(len(addresses)) as closing:  # each takes a moment

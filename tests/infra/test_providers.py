@@ -19,9 +19,15 @@ from infra.local.client import Api, Fakes, Paystack
 from infra.local.fakes.faults import Faults
 from infra.local.fakes.server import Address
 from infra.local.processes import HOST, free_port
-from infra.local.providers import PROVIDERS, make
+from infra.local.providers import PROVIDERS, made_up, make, paths, secret
 from infra.local.providers.paystack import sign
-from tests.infra.running_fakes import SECRET_KEY, Running, call, running, without_none
+from tests.infra.running_fakes import (
+    SECRET_KEY,
+    Running,
+    call,
+    running,
+    without_none,
+)
 
 REFERENCE = "0f1e2d3c0000400080000000000000a1"
 AUTHORIZATION = f"Bearer {SECRET_KEY}"
@@ -146,9 +152,11 @@ def listed(fakes: Running, query: str = f"?transaction={REFERENCE}") -> list[dic
 
 
 def test_every_registered_provider_can_be_made() -> None:
-    settings = {"secret_key": SECRET_KEY, "webhook_url": "http://127.0.0.1:9/"}
-    for key in PROVIDERS:
-        assert make(key, settings, Faults()).key == key
+    assert set(made_up()) == set(PROVIDERS)
+    for key, given in made_up().items():
+        urls = dict.fromkeys(("public_url", *paths(key, given)), "http://127.0.0.1:9/")
+        assert make(key, {**given, **urls}, Faults()).key == key
+        assert secret(key, given, "http://127.0.0.1:9/")
 
 
 def test_a_signature_is_that_of_the_published_rule() -> None:
