@@ -16,6 +16,7 @@ from infra.local.fakes.fake import OverTls, Provider, Settings
 from infra.local.fakes.faults import Faults
 
 PROVIDERS = {
+    "airtel": "infra.local.providers.airtel:Airtel",
     "paystack": "infra.local.providers.paystack:Paystack",
 }
 """The key of each faked provider, and where its class is."""
