@@ -17,6 +17,7 @@ from infra.local.fakes.faults import Faults
 
 PROVIDERS = {
     "airtel": "infra.local.providers.airtel:Airtel",
+    "mtn_momo": "infra.local.providers.mtn_momo:MtnMomo",
     "paystack": "infra.local.providers.paystack:Paystack",
 }
 """The key of each faked provider, and where its class is."""
