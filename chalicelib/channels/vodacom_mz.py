@@ -123,8 +123,11 @@ def keys_of(content: Mapping[str, Any]) -> Keys:
 
 
 def checkout(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
-    """Store one payment, for which a worker then asks the payer's phone: 201. See
-    ``checkouts.checkout`` for what it raises."""
+    """Store one payment, for which a worker then asks the payer's phone: 201.
+
+    Raises:
+        what ``checkouts.checkout`` does.
+    """
     keys = keys_of(desk.secret(SECRET))
 
     def check(amount_minor: int) -> None:

@@ -16,11 +16,13 @@ from infra.local.fakes.fake import OverTls, Provider, Settings
 from infra.local.fakes.faults import Faults
 
 PROVIDERS = {
+    "airtel": "infra.local.providers.airtel:Airtel",
     "airtel_biller": "infra.local.providers.airtel_biller:AirtelBiller",
     "daraja": "infra.local.providers.daraja:Daraja",
     "flutterwave_v3": "infra.local.providers.flutterwave_v3:FlutterwaveV3",
     "flutterwave_v4": "infra.local.providers.flutterwave_v4:FlutterwaveV4",
     "mesomb": "infra.local.providers.mesomb:MeSomb",
+    "mtn_momo": "infra.local.providers.mtn_momo:MtnMomo",
     "paystack": "infra.local.providers.paystack:Paystack",
     "pesapal": "infra.local.providers.pesapal:Pesapal",
     "swifta": "infra.local.providers.swifta:Swifta",
