@@ -52,7 +52,7 @@ def company() -> Iterator[Company]:
             self.send_response(listening.status)
             self.end_headers()
 
-        do_POST = do_GET
+        do_POST = do_PUT = do_GET
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
