@@ -66,7 +66,7 @@ NOT_TOLD_AFTER = timedelta(hours=48)
 CHARGED_WITHIN = timedelta(minutes=10)
 """A payer who asked longer ago is not asked for the money any more: they have gone away."""
 
-LOOKED_AT_AFTER_SECONDS = 45
+LOOKED_AT_AFTER_SECONDS = 20
 """So long after it was asked to charge a payer, a provider that said nothing certain is asked
 what became of it."""
 

@@ -118,7 +118,7 @@ def test_a_charge_that_is_under_way_is_asked_about(
 ) -> None:
     provider.answers = [None]
     ask_all(counter)
-    assert counter.delays("provider-calls") == [45]
+    assert counter.delays("provider-calls") == [20]
     provider.paid = PAID
     ask_all(counter)
     assert now(counter).status is Status.RECEIVED
@@ -143,7 +143,7 @@ def test_what_was_not_sent_is_sent_again_while_the_payer_waits(
 ) -> None:
     provider.answers = [failure, failure]
     ask_all(counter)
-    assert counter.delays("provider-calls") == [45]
+    assert counter.delays("provider-calls") == [20]
     ask_all(counter)
     counter.let_delays_pass()
     clock.move(CHARGED_WITHIN + timedelta(seconds=1))
