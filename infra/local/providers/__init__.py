@@ -18,6 +18,7 @@ from infra.local.fakes.faults import Faults
 PROVIDERS = {
     "airtel": "infra.local.providers.airtel:Airtel",
     "airtel_biller": "infra.local.providers.airtel_biller:AirtelBiller",
+    "airtel_tz": "infra.local.providers.airtel_tz:AirtelTz",
     "daraja": "infra.local.providers.daraja:Daraja",
     "flutterwave_v3": "infra.local.providers.flutterwave_v3:FlutterwaveV3",
     "flutterwave_v4": "infra.local.providers.flutterwave_v4:FlutterwaveV4",
