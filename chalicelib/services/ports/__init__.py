@@ -54,6 +54,7 @@ from chalicelib.services.ports.moves import (
     RowError,
 )
 from chalicelib.services.ports.providers import (
+    NOT_KNOWN_THERE,
     Charger,
     Listed,
     Lister,
@@ -127,6 +128,7 @@ from chalicelib.services.ports.stores import (
 from chalicelib.services.ports.vending import BusyDevices, Circuits
 
 __all__ = [
+    "NOT_KNOWN_THERE",
     "AccountChange",
     "Accounts",
     "AlreadyThere",

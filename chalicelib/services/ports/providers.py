@@ -50,6 +50,10 @@ class ProviderAnswer:
 # --- what we ask of a provider --------------------------------------------------------------------
 
 
+NOT_KNOWN_THERE = "authentication_failed"
+"""The code of a refusal that says nothing of what was asked: our credentials are not taken."""
+
+
 class ProviderRefused(MwangaError):
     """The provider definitely did not do it, and said why. ``code`` is its own."""
 
