@@ -7,7 +7,7 @@ are not UTF-8, a number that was rounded. None of that is taken here.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -55,6 +55,19 @@ def read_object(
     if not isinstance(value, dict):
         raise Malformed("the body must be a JSON object")
     return value
+
+
+def written(value: object) -> str:
+    """A value as JSON in which every ``Number`` stands to its last digit.
+
+    Python's own writer knows no number with decimals but a float.
+    """
+    if isinstance(value, Number):
+        return value.text
+    if isinstance(value, Mapping):
+        items = (f"{json.dumps(name)}: {written(item)}" for name, item in value.items())
+        return "{" + ", ".join(items) + "}"
+    return json.dumps(value)
 
 
 def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
