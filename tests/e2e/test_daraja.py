@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
 
-from infra.local.client import Cloud
+from infra.local.client import Cloud, now
 from tests.e2e.company import Company, day, lines_of, phone, serial, tokens_of
+from tests.e2e.lambdas import sweep_now
+from tests.e2e.tables import rewrite_moment
 
 ACCEPTED = {"ResultCode": 0, "ResultDesc": "Accepted"}
 ELSEWHERE = ("127.0.0.2", 0)
@@ -133,19 +136,34 @@ def test_the_same_receipt_with_another_amount_credits_nothing(
     assert cloud.account(household.customer_id)["version"] == 2
 
 
-def test_money_for_a_wrong_serial_is_stored_and_held(
+def test_money_for_a_wrong_serial_is_stored_and_due_to_go_back(
     cloud: Cloud, company: Company, receipt: str
 ) -> None:
     number = serial()
     answer = cloud.daraja.confirm(receipt, number, "100.00")
     assert (answer.status, answer.body) == (200, ACCEPTED)
     payment = cloud.wait_for_payment(cloud.daraja.payment_id(receipt))
-    assert (payment["status"], payment["reason"]) == ("held", "unknown_device")
+    assert (payment["status"], payment["reason"]) == ("refund_due", "unknown_device")
     assert (payment["lines"], payment["customer_id"]) == ([], None)
     listed = cloud.staff("operations").get("/payments", serial_number=number).body["items"]
     assert [item["payment_id"] for item in listed] == [payment["payment_id"]]
-    held = cloud.staff("operations").get("/payments", status="held", limit=100).body["items"]
-    assert payment["payment_id"] in {item["payment_id"] for item in held}
+    due = cloud.staff("operations").get("/payments", status="refund_due", limit=100)
+    assert payment["payment_id"] in {item["payment_id"] for item in due.body["items"]}
+
+
+def test_it_goes_back_by_a_reversal_whose_result_is_told_later(
+    cloud: Cloud, company: Company
+) -> None:
+    told = cloud.fakes.have("daraja", "c2b", {"account": serial(), "amount": 100, "ask": False})
+    payment_id = cloud.daraja.payment_id(told["receipt"])
+    cloud.wait_for_payment(payment_id, {"refund_due"})
+    rewrite_moment(cloud, payment_id, "refund_at", now() - timedelta(seconds=1))
+    sweep_now(cloud, payment_id)
+    cloud.wait_for_payment(payment_id, {"refunded"})
+    [reversal] = [
+        one for one in cloud.fakes.refunds("daraja") if one["reference"] == told["receipt"]
+    ]
+    assert reversal["amount"] == 100
 
 
 def test_a_person_assigns_it_to_the_right_serial(
@@ -154,7 +172,7 @@ def test_a_person_assigns_it_to_the_right_serial(
     household = company.meter()
     cloud.daraja.confirm(receipt, household.serial_number + "7", "100.00")
     payment_id = cloud.daraja.payment_id(receipt)
-    cloud.wait_for_payment(payment_id, {"held"})
+    cloud.wait_for_payment(payment_id, {"refund_due"})
     answer = cloud.staff("operations").post(
         f"/payments/{payment_id}/resolve",
         {
@@ -189,13 +207,13 @@ def test_money_that_moved_after_our_refusal_is_judged_anew(
     assert [event["what"] for event in payment["events"]] == ["refused"]
 
 
-def test_retrying_a_held_payment_finds_the_device_registered_meanwhile(
+def test_retrying_such_a_payment_finds_the_device_registered_meanwhile(
     cloud: Cloud, company: Company, receipt: str
 ) -> None:
     number = serial()
     payment_id = cloud.daraja.payment_id(receipt)
     cloud.daraja.confirm(receipt, number, "100.00")
-    cloud.wait_for_payment(payment_id, {"held"})
+    cloud.wait_for_payment(payment_id, {"refund_due"})
     company.meter(serial_number=number)
     retry = cloud.staff("operations").post(f"/payments/{payment_id}/retry", {"reason": "known now"})
     assert retry.status == 202

@@ -256,7 +256,7 @@ def test_a_settled_payment_cannot_be_assigned_to_another_device(
 def test_money_is_assigned_only_to_a_device_of_a_customer(cloud: Cloud) -> None:
     receipt = cloud.daraja.receipt()
     cloud.daraja.confirm(receipt, serial(), "100.00")
-    payment = cloud.wait_for_payment(cloud.daraja.payment_id(receipt), {"held"})
+    payment = cloud.wait_for_payment(cloud.daraja.payment_id(receipt), {"refund_due"})
     answer = act(cloud, payment, "resolve", outcome="assign", serial_number=serial())
     assert (answer.status, answer.code) == (422, "unknown_device")
 

@@ -34,7 +34,7 @@ def test_a_device_of_nobody_takes_no_payment(cloud: Cloud, company: Company) -> 
     assert asked.body["ResultCode"] == "C2B00012"
     cloud.daraja.confirm(receipt, household.serial_number, "100.00")
     payment = cloud.wait_for_payment(cloud.daraja.payment_id(receipt))
-    assert (payment["status"], payment["reason"]) == ("held", "device_unassigned")
+    assert (payment["status"], payment["reason"]) == ("refund_due", "device_unassigned")
 
 
 def test_unpaid_fees_and_the_carry_stay_with_the_old_owner(cloud: Cloud, company: Company) -> None:
@@ -92,7 +92,7 @@ def test_money_for_a_device_that_moved_before_the_settlement_goes_to_no_stranger
         cloud.daraja.confirm(receipt, seller.serial_number, "100.00")
         assert give(cloud, seller.serial_number, buyer.customer_id).status == 200
     payment = cloud.wait_for_payment(cloud.daraja.payment_id(receipt))
-    assert (payment["status"], payment["reason"]) == ("held", "device_moved")
+    assert (payment["status"], payment["reason"]) == ("refund_due", "device_moved")
     assert payment["customer_id"] == seller.customer_id
 
     answer = cloud.staff("operations").post(
