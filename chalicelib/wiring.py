@@ -104,6 +104,7 @@ CHANNELS = (
     "chalicelib.channels.vodacom_tz",
     "chalicelib.channels.airtel_tz",
     "chalicelib.channels.airtel_biller",
+    "chalicelib.channels.airtel",
     "chalicelib.channels.mtn_momo",
     "chalicelib.channels.vodacom_mz",
     "chalicelib.channels.vodacom_mz_c2b",

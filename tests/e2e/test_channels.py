@@ -23,6 +23,7 @@ PAGE: Mapping[str, str] = {}
 PUSH = {"phone": "0712000001"}
 
 STARTED: dict[str, Mapping[str, str]] = {
+    "airtel": PUSH,
     "daraja_stk": PUSH,
     "flutterwave_v3": PAGE,
     "flutterwave_v4": PUSH,
@@ -350,6 +351,29 @@ def test_a_statement_shows_what_is_not_here_and_what_is_not_there(
     assert [r["payment_id"] for r in report["not_here"]] == [f"{source}-B"]
     refused = cloud.staff("operations").send_file("/statements/nothing", b"a,b\n")
     assert (refused.status, refused.fields) == (422, {"channel"})
+
+
+def airtel_tz(cloud: Cloud, number: str, **more: Any) -> str:
+    told = cloud.fakes.have("airtel_tz", "pay", {"serial_number": number, "amount": 500, **more})
+    assert told["webhook_status"] == 200, told
+    return f"airtel_tz.555-{told['trans_id']}"
+
+
+def test_airtel_tells_of_a_payment_once_however_often(cloud: Cloud, company: Company) -> None:
+    household = company.meter()
+    payment_id = airtel_tz(cloud, household.serial_number, times=3)
+    cloud.wait_for_payment(payment_id, {"completed"})
+    assert len(cloud.fakes.issued("calin", household.serial_number)) == 1
+
+
+def test_airtel_is_told_to_roll_back_what_was_paid_for_a_wrong_serial(cloud: Cloud) -> None:
+    payment_id = airtel_tz(cloud, serial())
+    cloud.wait_for_payment(payment_id, {"refund_due"})
+    rewrite_moment(cloud, payment_id, "refund_at", now() - timedelta(seconds=1))
+    sweep_now(cloud, payment_id)
+    cloud.wait_for_payment(payment_id, {"refunded"})
+    rolled_back = [one["reference"] for one in cloud.fakes.refunds("airtel_tz")]
+    assert rolled_back.count(payment_id.rpartition("-")[2]) == 1
 
 
 def sms(cloud: Cloud, reference: str, serial_number: str, signature: str | None = None) -> Answer:
