@@ -113,6 +113,7 @@ CHANNELS = (
     "chalicelib.channels.flutterwave_v4",
     "chalicelib.channels.pesapal",
     "chalicelib.channels.wave_money",
+    "chalicelib.channels.swifta",
     "chalicelib.channels.wavecom",
     "chalicelib.channels.sms_parser",
     "chalicelib.channels.imported",

@@ -21,7 +21,7 @@ from chalicelib.channels.callers import (
     note_failure,
     note_intruder,
 )
-from chalicelib.channels.configuration import Configuration
+from chalicelib.channels.configuration import WEB_ADDRESS, Configuration
 from chalicelib.channels.interface import (
     Channel,
     Described,
@@ -272,7 +272,7 @@ class AirtelProvider:
         }
         answer = send(
             "POST",
-            Configuration(SECRET, self._secrets(SECRET)).base_url("rollback_url"),
+            Configuration(SECRET, self._secrets(SECRET)).text("rollback_url", WEB_ADDRESS),
             {"Content-Type": XML, "Accept": "text/xml, application/xml"},
             written("COMMAND", command).encode(),
         )

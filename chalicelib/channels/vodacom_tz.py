@@ -31,7 +31,7 @@ from chalicelib.channels.callers import (
     note_failure,
     note_intruder,
 )
-from chalicelib.channels.configuration import Configuration
+from chalicelib.channels.configuration import WEB_ADDRESS, Configuration
 from chalicelib.channels.interface import (
     Channel,
     Described,
@@ -312,7 +312,7 @@ class VodacomProvider(OnlyAsked):
         }
         answer = send(
             "POST",
-            broker.base_url("url"),
+            broker.text("url", WEB_ADDRESS),
             {"Content-Type": XML, "Accept": "text/xml, application/xml"},
             written("mpesaBroker", {**DOCUMENT, "result": result}).encode(),
             tls=self._context(content, broker),

@@ -256,6 +256,23 @@ def test_vodacom_s_menu_is_told_no_for_a_wrong_serial_and_pays_once_for_a_right_
     assert len(found.body["items"]) == 1
 
 
+def swifta(cloud: Cloud, number: str, **more: Any) -> Any:
+    return cloud.fakes.have("swifta", "pay", {"meter_number": number, "amount": 500, **more})
+
+
+def test_swifta_is_told_no_for_a_wrong_serial_and_pays_once_for_a_right_one(
+    cloud: Cloud, company: Company
+) -> None:
+    household = company.meter()
+    assert swifta(cloud, serial())["paid"] is False
+    assert swifta(cloud, household.serial_number, times=2)["paid"] is True
+    wait_for(
+        lambda: cloud.fakes.issued("calin", household.serial_number), bool, "the token is there"
+    )
+    found = cloud.staff("office").get("/payments", serial_number=household.serial_number)
+    assert [payment["status"] for payment in found.body["items"]] == ["completed"]
+
+
 # --- Safaricom's two ways into one pot ------------------------------------------------------------
 
 
