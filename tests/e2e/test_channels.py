@@ -144,6 +144,61 @@ def test_another_amount_than_agreed_buys_nothing(
     assert [event["what"] for event in payment["events"]] == ["reference_conflict"]
 
 
+LATE_NO: dict[str, Mapping[str, Any]] = {
+    "airtel": {"status_code": "TF"},
+    "flutterwave_v3": {"status": "failed"},
+    "flutterwave_v4": {"status": "failed"},
+    "mtn_momo": {"status": "FAILED"},
+    "pesapal": {},
+}
+"""What each provider would say that changes its mind after a success."""
+
+
+@pytest.mark.parametrize("channel", sorted(LATE_NO))
+def test_a_late_no_undoes_no_yes_and_unknown_references_are_nobody_s(
+    cloud: Cloud, company: Company, channel: str
+) -> None:
+    household = company.meter()
+    body = start(cloud, channel, household.serial_number)
+    pay(cloud, channel, body["reference"])
+    paid = cloud.wait_for_payment(body["payment_id"], {"completed"})
+    told = cloud.fakes.have(channel, "notify", {"reference": body["reference"], **LATE_NO[channel]})
+    assert told["webhook_status"] == 200, told
+    sweep_now(cloud)
+    assert cloud.payment(body["payment_id"]) == paid
+
+
+def test_money_that_the_provider_took_back_is_noted_and_what_it_bought_stays(
+    cloud: Cloud, company: Company
+) -> None:
+    household = company.meter()
+    body = start(cloud, "pesapal", household.serial_number)
+    pay(cloud, "pesapal", body["reference"])
+    paid = cloud.wait_for_payment(body["payment_id"], {"completed"})
+    cloud.fakes.have("pesapal", "reverse", {"reference": body["reference"], "times": 2})
+    payment = wait_for(
+        lambda: cloud.payment(body["payment_id"]), lambda p: bool(p["events"]), "it is noted"
+    )
+    assert [event["what"] for event in payment["events"]] == ["reversed_by_provider"]
+    assert (payment["status"], payment["lines"]) == ("completed", paid["lines"])
+
+
+@pytest.mark.parametrize("channel", sorted(set(STARTED) - AT_ONCE))
+def test_a_start_whose_answer_was_lost_is_paid_all_the_same(
+    cloud: Cloud, company: Company, channel: str
+) -> None:
+    household = company.meter()
+    cloud.fakes.order("daraja" if channel == "daraja_stk" else channel, "garbage")
+    answer = cloud.checkout(channel, household.serial_number, "500.00", **STARTED[channel])
+    assert (answer.status, answer.code) == (503, "try_again")
+    found = cloud.staff("office").get("/payments", serial_number=household.serial_number)
+    [pending] = found.body["items"]
+    assert pending["status"] == "pending"
+    pay(cloud, channel, pending["reference"])
+    cloud.wait_for_payment(pending["payment_id"], {"completed"})
+    assert len(cloud.fakes.issued("calin", household.serial_number)) == 1
+
+
 @pytest.mark.parametrize("channel", sorted(STARTED))
 def test_a_checkout_in_another_form_is_not_taken(cloud: Cloud, channel: str) -> None:
     def post(body: Any) -> Answer:
