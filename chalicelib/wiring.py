@@ -112,6 +112,7 @@ CHANNELS = (
     "chalicelib.channels.flutterwave_v3",
     "chalicelib.channels.flutterwave_v4",
     "chalicelib.channels.pesapal",
+    "chalicelib.channels.mesomb",
     "chalicelib.channels.wave_money",
     "chalicelib.channels.swifta",
     "chalicelib.channels.wavecom",

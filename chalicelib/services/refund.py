@@ -38,6 +38,7 @@ from chalicelib.domain.reversal import (
 from chalicelib.services.follow_up import queue_refund
 from chalicelib.services.jitter import jitter_seconds
 from chalicelib.services.ports import (
+    NOT_KNOWN_THERE,
     Accounts,
     Clock,
     Journal,
@@ -316,6 +317,8 @@ class GiveBack:
         except NotAtProvider:
             return self._absent(provider, refund, asked_at)
         except ProviderRefused as refused:
+            if refused.code == NOT_KNOWN_THERE:  # says nothing of the refund
+                return self._not_told(provider, refund, refused.code)
             return _Answer(RefundState.REFUSED, reason=refused.code)
         except (ProviderUnreachable, ProviderUncertain, SecretMissing) as unknown:
             return self._not_told(provider, refund, unknown.detail)

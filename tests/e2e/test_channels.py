@@ -27,6 +27,7 @@ STARTED: dict[str, Mapping[str, str]] = {
     "daraja_stk": PUSH,
     "flutterwave_v3": PAGE,
     "flutterwave_v4": PUSH,
+    "mesomb": PUSH,
     "mtn_momo": PUSH,
     "pesapal": PAGE,
     "vodacom_mz": PUSH,
@@ -446,6 +447,16 @@ def test_airtel_is_told_to_roll_back_what_was_paid_for_a_wrong_serial(cloud: Clo
     cloud.wait_for_payment(payment_id, {"refunded"})
     rolled_back = [one["reference"] for one in cloud.fakes.refunds("airtel_tz")]
     assert rolled_back.count(payment_id.rpartition("-")[2]) == 1
+
+
+def test_money_that_came_to_mesomb_by_itself_goes_back(cloud: Cloud) -> None:
+    told = cloud.fakes.have("mesomb", "uninvited", {"payer": "237677000001", "amount": 500})
+    assert told["webhook_status"] == 200, told
+    payment_id = f"mesomb-{told['pk']}"
+    cloud.wait_for_payment(payment_id, {"refund_due"})
+    rewrite_moment(cloud, payment_id, "refund_at", now() - timedelta(seconds=1))
+    sweep_now(cloud, payment_id)
+    cloud.wait_for_payment(payment_id, {"refunded"})
 
 
 def sms(cloud: Cloud, reference: str, serial_number: str, signature: str | None = None) -> Answer:

@@ -143,7 +143,7 @@ def signatures(headers: dict[str, str], body: bytes) -> list[bool]:
 def test_the_secret_has_what_the_channel_needs() -> None:
     content = secret("mesomb", GIVEN, "http://127.0.0.1:9/mesomb")
     assert content == {
-        "base_url": "http://127.0.0.1:9/mesomb",
+        "base_url": "http://127.0.0.1:9/mesomb/api/v1.1",
         "application_key": GIVEN["application_key"],
         "access_key": GIVEN["access_key"],
         "secret_key": GIVEN["secret_key"],

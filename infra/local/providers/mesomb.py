@@ -584,7 +584,7 @@ def made_up() -> dict[str, str]:
 def secret(given: Settings, base_url: str) -> dict[str, Any]:
     """The content of the channel's secret, from what was given to the company."""
     return {
-        "base_url": base_url,
+        "base_url": f"{base_url}/api/v1.1",
         "application_key": given["application_key"],
         "access_key": given["access_key"],
         "secret_key": given["secret_key"],

@@ -31,6 +31,7 @@ from chalicelib.domain.payment import (
 from chalicelib.manufacturers.calin import Calin
 from chalicelib.manufacturers.sts import STEP
 from chalicelib.services.ports import (
+    NOT_KNOWN_THERE,
     Device,
     NotAtProvider,
     OutcomeUnknown,
@@ -1786,3 +1787,18 @@ def test_a_refund_that_is_due_on_a_channel_that_is_no_more_waits(
     without = process(providers=NoProviders(FakeProvider()))
     without.ask_provider.work(due.payment_id, without.clock.now() + timedelta(minutes=1))
     assert counter.now(due.payment_id) == due
+
+
+def test_credentials_that_are_refused_at_a_look_say_nothing_of_the_refund(
+    counter: Counter, wiring: Wiring, begun: Payment, provider: FakeProvider
+) -> None:
+    provider.behaviours = [provider.take_unseen]
+    provider.lookups = [failing(ProviderRefused(NOT_KNOWN_THERE))]
+    wiring.give_back.work(counter.now(PAYMENT_ID), wiring.clock.now() + timedelta(minutes=1))
+    for _ in range(3):
+        counter.let_delays_pass()
+        wiring.clock.move(timedelta(minutes=5))  # type: ignore[attr-defined]
+        wiring.give_back.work(counter.now(PAYMENT_ID), wiring.clock.now() + timedelta(minutes=1))
+    [refund] = counter.now(PAYMENT_ID).refunds
+    assert refund.state in (RefundState.ACCEPTED, RefundState.DONE)
+    assert len(provider.given_minor) == 1
