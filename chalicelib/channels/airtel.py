@@ -32,12 +32,9 @@ from chalicelib.channels.asking import (
     text_of,
 )
 from chalicelib.channels.callers import (
-    Intruder,
     InvalidSignature,
     check_path,
     is_one_of,
-    note_failure,
-    note_intruder,
 )
 from chalicelib.channels.checkouts import Begun, Payer, Terms
 from chalicelib.channels.configuration import WORD, Configuration
@@ -47,16 +44,14 @@ from chalicelib.channels.interface import (
     Desk,
     Endpoint,
     Stated,
-    TooLarge,
     check_size,
     texts,
 )
-from chalicelib.channels.strict_json import Malformed, Number, read_object, written
-from chalicelib.domain.errors import MwangaError
+from chalicelib.channels.reports import Unreadable, answered
+from chalicelib.channels.strict_json import Number, read_object, written
 from chalicelib.domain.money import Currency
 from chalicelib.domain.payment import Payment, Refund, payment_id_of
 from chalicelib.runtime.sessions import SessionRefused, Sessions
-from chalicelib.services.collect import NoSuchPayment
 from chalicelib.services.ports import (
     NOT_KNOWN_THERE,
     NotAtProvider,
@@ -92,12 +87,6 @@ AT_CHECKOUTS = Sessions()
 
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _RECEIPT = re.compile(r"[A-Za-z0-9._-]{1,40}")
-
-
-class Unreadable(MwangaError):
-    """Nothing can be done with a callback as it is. The detail names the field."""
-
-    code = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,23 +146,14 @@ def checkout(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
 
 def callback(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
     """There is news of a payment: a worker enquires at Airtel. What the news is does not count."""
-    try:
+
+    def take_up() -> str:
         keys = keys_of(desk.secret(SECRET))
         check_path(request, keys.path_secrets)
         check_size(request.body)
-        return _told(200, _hint(_transaction(request.body, keys), keys, desk))
-    except Intruder as intruder:
-        note_intruder(intruder, KEY, desk)
-        return _told(intruder.status, intruder.code)
-    except NoSuchPayment as unknown:
-        note_failure(unknown, KEY, desk)
-        return _told(200, "unknown_reference")
-    except (TooLarge, Malformed, Unreadable) as wrong:
-        note_failure(wrong, KEY, desk)
-        return _told(413 if isinstance(wrong, TooLarge) else 400, wrong.code)
-    except MwangaError as failed:
-        note_failure(failed, KEY, desk)
-        return _told(503, "try_again")
+        return _hint(_transaction(request.body, keys), keys, desk)
+
+    return answered(KEY, desk, take_up)
 
 
 def make(secrets: Callable[[str], Mapping[str, Any]]) -> AirtelProvider:
@@ -217,10 +197,6 @@ CHANNEL = Channel(
     can_refund=True,
     payer_needs=checkouts.PHONE,
 )
-
-
-def _told(status: int, what: str) -> ProviderAnswer:
-    return ProviderAnswer(status, {"status": what})
 
 
 def _hint(transaction: Mapping[str, Any], keys: Keys, desk: Desk) -> str:

@@ -16,6 +16,7 @@ from chalicelib.channels.amounts import UnusableAmount, amount_minor
 from chalicelib.channels.callers import Intruder, check_bearer, note_failure, note_intruder
 from chalicelib.channels.configuration import Configuration
 from chalicelib.channels.interface import Channel, Described, Desk, Endpoint, Schema, Stated, texts
+from chalicelib.channels.reports import Unreadable
 from chalicelib.channels.xml_bodies import XML, UnreadableXml, read_xml, texts_of, written
 from chalicelib.domain.errors import MwangaError, Refusal, Refused
 from chalicelib.domain.payment import Claim, Payment, Status, claim_hash, payment_id_of
@@ -31,12 +32,6 @@ NO, NOT_KNOWN = 400, 503
 """The ``STATUS`` of what is refused, and of what should be sent again."""
 
 _REFERENCE = re.compile(r"[A-Za-z0-9._-]{1,40}")
-
-
-class Unreadable(MwangaError):
-    """A message lacks what it should say. The detail names the field."""
-
-    code = "unreadable"
 
 
 class NotAgreed(MwangaError):

@@ -31,6 +31,7 @@ from chalicelib.channels.interface import (
     shown,
     texts,
 )
+from chalicelib.channels.reports import Unreadable
 from chalicelib.channels.xml_bodies import XML, UnreadableXml, child_of, read_xml, texts_of, written
 from chalicelib.domain.errors import MwangaError
 from chalicelib.domain.payment import Claim, Payment, Refund
@@ -71,12 +72,6 @@ class WrongBusinessNumber(MwangaError):
     """The money is said to have fallen into a pot that is not ours."""
 
     code = "wrong_business_number"
-
-
-class Unreadable(MwangaError):
-    """No claim can be made of a report. The detail names the field."""
-
-    code = "unreadable"
 
 
 # --- the endpoint -----------------------------------------------------------------------------

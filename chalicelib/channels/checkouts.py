@@ -166,12 +166,15 @@ def web_address(value: object) -> str:
     Raises:
         ProviderUncertain: it is none: the provider may have started something all the same.
     """
-    if not isinstance(value, str) or not _is_web_address(value):
+    if not is_web_address(value):
         raise ProviderUncertain("success without the address of a page")
-    return value
+    return str(value)
 
 
-def _is_web_address(text: str) -> bool:
+def is_web_address(text: object) -> bool:
+    """Whether it is an http(s) address that can be shown and opened as it is."""
+    if not isinstance(text, str):
+        return False
     fits = 0 < len(text) <= URL_LENGTH_MAX and text.isascii() and text.isprintable()
     if not fits or " " in text:
         return False

@@ -35,6 +35,7 @@ from chalicelib.channels.daraja_api import (
     source_of,
 )
 from chalicelib.channels.interface import BODY_BYTES_MAX, Channel, Described, Desk, Endpoint, Stated
+from chalicelib.channels.reports import Unreadable
 from chalicelib.channels.strict_json import Malformed, read_object
 from chalicelib.domain.errors import InvalidAmount, MwangaError
 from chalicelib.domain.payment import Payment, payment_id_of
@@ -52,12 +53,6 @@ KEY = STK
 
 AT_CHECKOUTS = Sessions()
 """The session outlives one checkout, so that most payers wait for one call, not for two."""
-
-
-class Unreadable(MwangaError):
-    """Nothing can be done with a result as it is. The detail names the field."""
-
-    code = "unreadable"
 
 
 def checkout(request: ProviderRequest, desk: Desk) -> ProviderAnswer:

@@ -21,7 +21,7 @@ from chalicelib.channels.amounts import (
     money,
 )
 from chalicelib.channels.asking import SECONDS_MAX, Said, ask, note_of, quoted, text_of
-from chalicelib.channels.callers import Intruder, is_one_of, note_failure, note_intruder
+from chalicelib.channels.callers import Intruder, is_one_of
 from chalicelib.channels.checkouts import Begun, Payer, Terms, web_address
 from chalicelib.channels.configuration import EMAIL, WEB_ADDRESS, WORD, Configuration
 from chalicelib.channels.interface import (
@@ -30,17 +30,15 @@ from chalicelib.channels.interface import (
     Desk,
     Endpoint,
     Stated,
-    TooLarge,
     check_size,
     header,
     texts,
 )
-from chalicelib.channels.strict_json import Malformed, Number, read_object
+from chalicelib.channels.reports import answered
+from chalicelib.channels.strict_json import Number, read_object
 from chalicelib.channels.times import utc_time
-from chalicelib.domain.errors import MwangaError
 from chalicelib.domain.money import Currency
 from chalicelib.domain.payment import Payment, Refund, payment_id_of
-from chalicelib.services.collect import NoSuchPayment
 from chalicelib.services.currencies import currency_of
 from chalicelib.services.ports import (
     Paid,
@@ -133,22 +131,13 @@ def checkout(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
 
 def webhook(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
     """There is news of a payment: a worker asks Flutterwave for it."""
-    try:
+
+    def take_up() -> str:
         _check_hash(request, keys_of(desk.secret(SECRET)))
         check_size(request.body)
-        return _told(200, _hint(request.body, desk))
-    except Intruder as intruder:
-        note_intruder(intruder, KEY, desk)
-        return _told(intruder.status, intruder.code)
-    except NoSuchPayment as unknown:
-        note_failure(unknown, KEY, desk)
-        return _told(200, "unknown_reference")
-    except (TooLarge, Malformed) as wrong:
-        note_failure(wrong, KEY, desk)
-        return _told(413 if isinstance(wrong, TooLarge) else 400, wrong.code)
-    except MwangaError as failed:
-        note_failure(failed, KEY, desk)
-        return _told(503, "try_again")
+        return _hint(request.body, desk)
+
+    return answered(KEY, desk, take_up)
 
 
 def make(secrets: Callable[[str], Mapping[str, Any]]) -> FlutterwaveV3Provider:
@@ -192,10 +181,6 @@ CHANNEL = Channel(
     ),
     can_refund=True,
 )
-
-
-def _told(status: int, what: str) -> ProviderAnswer:
-    return ProviderAnswer(status, {"status": what})
 
 
 def _check_hash(request: ProviderRequest, keys: Keys) -> None:

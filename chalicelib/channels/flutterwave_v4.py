@@ -36,11 +36,8 @@ from chalicelib.channels.asking import (
     text_of,
 )
 from chalicelib.channels.callers import (
-    Intruder,
     InvalidSignature,
     is_one_of,
-    note_failure,
-    note_intruder,
 )
 from chalicelib.channels.checkouts import Begun, Payer, Terms, web_address
 from chalicelib.channels.configuration import EMAIL, WORD, Configuration
@@ -50,19 +47,16 @@ from chalicelib.channels.interface import (
     Desk,
     Endpoint,
     Stated,
-    TooLarge,
     check_size,
     header,
     texts,
 )
-from chalicelib.channels.strict_json import Malformed, Number, read_object
+from chalicelib.channels.reports import Unreadable, answered
+from chalicelib.channels.strict_json import Number, read_object
 from chalicelib.channels.times import utc_time
-from chalicelib.domain.errors import MwangaError
 from chalicelib.domain.money import Currency
 from chalicelib.domain.payment import Payment, Refund, payment_id_of
 from chalicelib.runtime.sessions import Session, SessionRefused, Sessions
-from chalicelib.services.accept import ReferenceConflict
-from chalicelib.services.collect import NoSuchPayment
 from chalicelib.services.currencies import currency_of
 from chalicelib.services.phones import InvalidPhone
 from chalicelib.services.ports import (
@@ -94,12 +88,6 @@ REFUSED = frozenset({400, 403, 404, 422})
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _COUNTRY_CODE = re.compile(r"[1-9][0-9]{0,3}")
-
-
-class Unreadable(MwangaError):
-    """A signed report lacks what it should say. The detail names the field."""
-
-    code = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,25 +158,13 @@ def webhook(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
     It is repeated for a while where it is not answered with 200. What a repetition cannot change
     is answered with 200 and noted.
     """
-    try:
+
+    def take_up() -> str:
         _check_signature(request, keys_of(desk.secret(SECRET)))
         check_size(request.body)
-        return _told(200, _report(request.body, desk))
-    except Intruder as intruder:
-        note_intruder(intruder, KEY, desk)
-        return _told(intruder.status, intruder.code)
-    except NoSuchPayment as unknown:
-        note_failure(unknown, KEY, desk)
-        return _told(200, "unknown_reference")
-    except (ReferenceConflict, UnusableAmount) as conflict:
-        note_failure(conflict, KEY, desk)
-        return _told(200, "conflict")
-    except (TooLarge, Malformed, Unreadable) as wrong:
-        note_failure(wrong, KEY, desk)
-        return _told(413, wrong.code) if isinstance(wrong, TooLarge) else _told(400, "malformed")
-    except MwangaError as failed:
-        note_failure(failed, KEY, desk)
-        return _told(503, "try_again")
+        return _report(request.body, desk)
+
+    return answered(KEY, desk, take_up)
 
 
 def make(secrets: Callable[[str], Mapping[str, Any]]) -> FlutterwaveV4Provider:
@@ -235,10 +211,6 @@ CHANNEL = Channel(
     can_refund=True,
     payer_needs=checkouts.PHONE,
 )
-
-
-def _told(status: int, what: str) -> ProviderAnswer:
-    return ProviderAnswer(status, {"status": what})
 
 
 def _check_signature(request: ProviderRequest, keys: Keys) -> None:

@@ -17,11 +17,9 @@ from chalicelib.channels import checkouts
 from chalicelib.channels.amounts import UnusableAmount, money, whole_major
 from chalicelib.channels.asking import text_of
 from chalicelib.channels.callers import (
-    Intruder,
     InvalidSignature,
     is_one_of,
     note_failure,
-    note_intruder,
 )
 from chalicelib.channels.checkouts import Begun, Payer, Terms
 from chalicelib.channels.interface import (
@@ -30,7 +28,6 @@ from chalicelib.channels.interface import (
     Desk,
     Endpoint,
     Stated,
-    TooLarge,
     check_size,
     header,
     texts,
@@ -46,10 +43,10 @@ from chalicelib.channels.mesomb_api import (
     paid_of,
     reference_of,
 )
-from chalicelib.channels.strict_json import Malformed, read_object
+from chalicelib.channels.reports import Unreadable, answered
+from chalicelib.channels.strict_json import read_object
 from chalicelib.domain.errors import InvalidAmount, MwangaError
 from chalicelib.domain.payment import Claim, Payment, payment_id_of
-from chalicelib.services.accept import ReferenceConflict
 from chalicelib.services.claimed_serial import claimed_serial
 from chalicelib.services.collect import NoSuchPayment
 from chalicelib.services.phones import searched_phone
@@ -78,12 +75,6 @@ REFUND_DONE = frozenset({"success", "succeeded", "completed", "processed"})
 REFUND_UNDER_WAY = frozenset({"created", "pending", "processing"})
 
 _SIGNED_AT = re.compile(r"[0-9]{1,12}")
-
-
-class Unreadable(MwangaError):
-    """A signed event lacks what it should say. The detail names the field."""
-
-    code = "unreadable"
 
 
 Event = Mapping[str, Any]
@@ -126,25 +117,13 @@ def _hint(payment_id: str, desk: Desk) -> None:
 
 def webhook(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
     """MeSomb's word on a transaction or a refund."""
-    try:
+
+    def take_up() -> str:
         check_size(request.body)
         _check_signature(request, keys_of(desk.secret(SECRET)).webhook_secrets, desk.now())
-        return _told(200, _take_up(read_object(request.body), desk))
-    except Intruder as intruder:
-        note_intruder(intruder, KEY, desk)
-        return _told(intruder.status, intruder.code)
-    except NoSuchPayment as unknown:
-        note_failure(unknown, KEY, desk)
-        return _told(200, "unknown_reference")
-    except ReferenceConflict as conflict:
-        note_failure(conflict, KEY, desk)
-        return _told(200, "conflict")
-    except (TooLarge, Malformed, Unreadable) as wrong:
-        note_failure(wrong, KEY, desk)
-        return _told(413 if isinstance(wrong, TooLarge) else 400, wrong.code)
-    except MwangaError as failed:
-        note_failure(failed, KEY, desk)
-        return _told(503, "try_again")
+        return _take_up(read_object(request.body), desk)
+
+    return answered(KEY, desk, take_up)
 
 
 def make(secrets: Callable[[str], Mapping[str, Any]]) -> MeSombProvider:
@@ -193,10 +172,6 @@ CHANNEL = Channel(
     can_refund=True,
     payer_needs=checkouts.PHONE,
 )
-
-
-def _told(status: int, what: str) -> ProviderAnswer:
-    return ProviderAnswer(status, {"status": what})
 
 
 # --- who is calling -------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ from chalicelib.channels.asking import (
     session_of,
     text_of,
 )
-from chalicelib.channels.callers import Intruder, check_path, note_failure, note_intruder
+from chalicelib.channels.callers import check_path
 from chalicelib.channels.checkouts import Begun, Payer, Terms
 from chalicelib.channels.configuration import WORD, Configuration
 from chalicelib.channels.interface import (
@@ -45,17 +45,15 @@ from chalicelib.channels.interface import (
     Desk,
     Endpoint,
     Stated,
-    TooLarge,
     check_size,
     texts,
 )
+from chalicelib.channels.reports import Unreadable, answered
 from chalicelib.channels.strict_json import written
-from chalicelib.domain.errors import MwangaError
 from chalicelib.domain.money import Currency
 from chalicelib.domain.payment import Payment, Refund, payment_id_of
 from chalicelib.runtime.one_call import Answer
 from chalicelib.runtime.sessions import SessionRefused, Sessions
-from chalicelib.services.collect import NoSuchPayment
 from chalicelib.services.currencies import currency_of
 from chalicelib.services.ports import (
     NOT_KNOWN_THERE,
@@ -92,12 +90,6 @@ _REFERENCE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9_]{1,30}")
 _RECEIPT = re.compile(r"[A-Za-z0-9._-]{1,40}")
 _REASON = re.compile(r"[A-Za-z_]{1,60}")
-
-
-class Unreadable(MwangaError):
-    """Nothing can be done with a callback as it is. The detail names the field."""
-
-    code = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +173,8 @@ def checkout(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
 
 def news(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
     """There is news of a payment: a worker asks MTN for it. What the body says is not looked at."""
-    try:
+
+    def take_up() -> str:
         keys = keys_of(desk.secret(SECRET))
         check_path(request, keys.path_secrets)
         check_size(request.body)
@@ -189,19 +182,9 @@ def news(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
         if _REFERENCE.fullmatch(reference) is None:
             raise Unreadable("reference")
         desk.hinted(payment_id_of(keys.source, reference))
-    except Intruder as intruder:
-        note_intruder(intruder, KEY, desk)
-        return _told(intruder.status, intruder.code)
-    except NoSuchPayment as unknown:
-        note_failure(unknown, KEY, desk)
-        return _told(200, "unknown_reference")
-    except (TooLarge, Unreadable) as wrong:
-        note_failure(wrong, KEY, desk)
-        return _told(413 if isinstance(wrong, TooLarge) else 400, wrong.code)
-    except MwangaError as failed:
-        note_failure(failed, KEY, desk)
-        return _told(503, "try_again")
-    return _told(200, "ok")
+        return "ok"
+
+    return answered(KEY, desk, take_up)
 
 
 def make(secrets: Callable[[str], Mapping[str, Any]]) -> MtnMomoProvider:
@@ -251,10 +234,6 @@ CHANNEL = Channel(
     can_refund=True,
     payer_needs=checkouts.PHONE,
 )
-
-
-def _told(status: int, what: str) -> ProviderAnswer:
-    return ProviderAnswer(status, {"status": what})
 
 
 # --- what we ask ----------------------------------------------------------------------------------

@@ -18,12 +18,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
-from urllib.parse import quote, urlsplit
-from uuid import uuid4
+from urllib.parse import quote
 
+from chalicelib.channels import checkouts
+from chalicelib.channels.amounts import UnusableAmount, check_hundredths
+from chalicelib.channels.callers import InvalidSignature, note_failure
+from chalicelib.channels.checkouts import (
+    Begun,
+    Payer,
+    Terms,
+    is_email,
+    is_web_address,
+    web_address,
+)
 from chalicelib.channels.interface import (
-    BODY_BYTES_MAX,
-    JSON,
     Channel,
     Described,
     Desk,
@@ -34,15 +42,12 @@ from chalicelib.channels.interface import (
     shown,
     texts,
 )
-from chalicelib.channels.own_json import fields_of
+from chalicelib.channels.reports import ForeignReference, Unreadable, answered
 from chalicelib.channels.strict_json import Malformed, Number, read_object
-from chalicelib.domain.errors import FieldError, InvalidAmount, MwangaError, Refusal, Refused
-from chalicelib.domain.money import Currency, parse_amount
-from chalicelib.domain.payment import Claim, Payment, Refund, payment_id_of
+from chalicelib.domain.errors import MwangaError
+from chalicelib.domain.money import Currency
+from chalicelib.domain.payment import Payment, Refund, payment_id_of
 from chalicelib.runtime.one_call import Answer, NoAnswer, NotSent, call, is_base_url
-from chalicelib.services.accept import ReferenceConflict
-from chalicelib.services.claimed_serial import claimed_serial
-from chalicelib.services.collect import NoSuchPayment
 from chalicelib.services.currencies import currency_of
 from chalicelib.services.ports import (
     NotAtProvider,
@@ -56,14 +61,13 @@ from chalicelib.services.ports import (
     RefundTaken,
     RefusalClass,
     SecretMissing,
-    Settings,
+    TakenBack,
 )
 
 KEY = "paystack"
 SECRET = "channels/paystack"  # noqa: S105 - the name of a secret, not a secret
 SECONDS_MAX = 20
 REFUNDS_PER_PAGE = 100
-URL_LENGTH_MAX = 2000
 SHOWN_LENGTH_MAX = 100
 
 _REFERENCE = re.compile(r"[0-9a-f]{32}")
@@ -71,8 +75,6 @@ _REFERENCE = re.compile(r"[0-9a-f]{32}")
 
 _SECRET_KEY = re.compile(r"[!-~]{1,200}")
 _SECRET_SHOWN = re.compile(r"sk_\w+")
-_EMAIL = re.compile(r"[!-?A-~]+@[!-?A-~]+")
-_EMAIL_LENGTH_MAX = 254
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _HUNDREDTHS = re.compile(r"[0-9]{1,15}")
 _ID_NUMBER = re.compile(r"[0-9]{1,20}")
@@ -81,15 +83,14 @@ _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
 
-_CHECKOUT_FIELDS = ("serial_number", "amount")
-_CHECKOUT_FIELDS_OPTIONAL = ("email",)
-
-NOT_PAID = frozenset(
-    {"abandoned", "failed", "ongoing", "pending", "processing", "queued", "reversed"}
-)
+NOT_PAID = frozenset({"abandoned", "failed", "ongoing", "pending", "processing", "queued"})
 """The statuses of a transaction that brought no money, or has not brought it yet."""
 
 REFUND_UNDER_WAY = frozenset({"pending", "processing", "needs-attention"})
+
+DISPUTES = "charge.dispute."
+"""How the events begin that tell of a payer who wants the money back from the bank. Whether the
+money went, the provider is asked."""
 
 REFUND_EVENTS: Mapping[str, RefundTaken | str] = {
     "refund.pending": RefundTaken(),
@@ -102,40 +103,10 @@ REFUND_EVENTS: Mapping[str, RefundTaken | str] = {
 is the processor's, and a refund cannot be looked up by it."""
 
 
-class InvalidSignature(MwangaError):
-    """The webhook's signature is missing, or not made with one of our keys over this body."""
-
-    code = "invalid_signature"
-
-
-class Unreadable(MwangaError):
-    """A signed report lacks what it should say. The detail names the field."""
-
-    code = "unreadable"
-
-
-class ForeignReference(MwangaError):
-    """The report is of something that was not started here."""
-
-    code = "foreign_reference"
-
-
-class UnusableAmount(MwangaError):
-    """The amount is in no currency that we know, or not a whole number of its minor units."""
-
-    code = "unusable_amount"
-
-
 class RefundNeedsAttention(MwangaError):
     """The provider waits for the payer's bank details, which a person must give it."""
 
     code = "refund_needs_attention"
-
-
-class ProviderUnavailable(MwangaError):
-    """No checkout could be opened now. Nobody was charged."""
-
-    code = "try_again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,39 +125,18 @@ class Configuration:
 def checkout(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
     """Open the provider's page for one payment: 201 with its address.
 
-    A payment that the provider surely did not start has expired at once. One of which that is
-    not known stays pending: whoever sweeps asks the provider.
-
     Raises:
-        TooLarge, UnsupportedMediaType, Malformed, FieldErrors: the request is wrong.
-        InvalidAmount, Refused: the payment is refused.
-        ProviderUnavailable, SecretMissing, TryAgain, OutcomeUnknown: try again; a new attempt is
-            a new payment.
+        what ``checkouts.checkout`` does.
     """
-    check_size(request.body)
-    fields = fields_of(request, _CHECKOUT_FIELDS, _CHECKOUT_FIELDS_OPTIONAL, _wrong)
-    claim, hundredths = _claim(fields, desk.settings())
     configuration = _configuration(desk.secret(SECRET))
-    started = desk.start(claim)
-    if isinstance(started, Refusal):
-        raise Refused(started)
-    try:
-        url = _page_for(started, hundredths, fields.get("email"), configuration)
-    except (ProviderRefused, ProviderUnreachable) as not_started:
-        _note_checkout(not_started, started, desk)
-        desk.not_started(started, not_started.code)
-        raise ProviderUnavailable("no checkout was opened") from not_started
-    except ProviderUncertain as uncertain:
-        _note_checkout(uncertain, started, desk)
-        raise ProviderUnavailable("no checkout is known to be open") from uncertain
-    return ProviderAnswer(
-        201,
-        {
-            "payment_id": started.payment_id,
-            "reference": started.reference,
-            "authorization_url": url,
-        },
-    )
+    settings = desk.settings()
+    currency = Currency(settings.currency, settings.currency_decimals)
+
+    def begin(payment: Payment, payer: Payer) -> Begun:
+        return Begun(_page_for(payment, currency, payer.email, configuration))
+
+    terms = Terms(KEY, currency, check=lambda amount: check_hundredths(amount, currency))
+    return checkouts.checkout(KEY, request, desk, terms, begin)
 
 
 def webhook(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
@@ -195,27 +145,13 @@ def webhook(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
     It repeats what is not answered with 200, so an error only ever means that the report was not
     stored. What a repetition cannot change is answered with 200 and noted.
     """
-    if len(request.body) > BODY_BYTES_MAX:
-        return _turned_away(413, "too_large", desk)
-    try:
+
+    def take_up() -> str:
+        check_size(request.body)
         _check_signature(request, _configuration(desk.secret(SECRET)))
-        return _told(200, _report(request.body, desk))
-    except InvalidSignature as intruder:
-        return _turned_away(401, intruder.code, desk)
-    except ForeignReference:
-        return _told(200, "unknown_reference")
-    except NoSuchPayment as unknown:
-        _note(unknown, desk)
-        return _told(200, "unknown_reference")
-    except (ReferenceConflict, UnusableAmount) as conflict:
-        _note(conflict, desk)
-        return _told(200, "conflict")
-    except (Malformed, Unreadable) as malformed:
-        _note(malformed, desk)
-        return _told(400, "malformed")
-    except MwangaError as failed:
-        _note(failed, desk)
-        return _told(503, "try_again")
+        return _report(request.body, desk)
+
+    return answered(KEY, desk, take_up)
 
 
 CHANNEL = Channel(
@@ -223,21 +159,7 @@ CHANNEL = Channel(
     name="Paystack",
     refusal_class=RefusalClass.WE_START,
     endpoints=(
-        Endpoint(
-            "paystack_checkout",
-            "POST",
-            "/payments/paystack/checkouts",
-            checkout,
-            Described(
-                proof="Nobody has to: it takes no money, it opens a page on which to pay.",
-                body=texts(*_CHECKOUT_FIELDS, optional=_CHECKOUT_FIELDS_OPTIONAL, open_ended=False),
-                problems=(
-                    *("malformed", "too_large", "unsupported_media_type", "invalid"),
-                    *(refusal.value for refusal in Refusal),
-                ),
-            ),
-            (JSON,),
-        ),
+        checkouts.endpoint(KEY, checkout),
         Endpoint(
             "paystack_webhook",
             "POST",
@@ -269,82 +191,11 @@ CHANNEL = Channel(
 )
 
 
-def _told(status: int, what: str) -> ProviderAnswer:
-    return ProviderAnswer(status, {"status": what})
-
-
-def _turned_away(status: int, reason: str, desk: Desk) -> ProviderAnswer:
-    desk.journal.event("caller_refused", channel=KEY, reason=reason)
-    desk.journal.count("CallersRefused", channel=KEY, reason=reason)
-    return _told(status, reason)
-
-
-def _note(error: MwangaError, desk: Desk) -> None:
-    """Something is wrong with a report, or with us: operations must see it."""
-    desk.journal.event("report_failed", channel=KEY, reason=error.code, detail=error.detail)
-    desk.journal.count("ReportsFailed", channel=KEY, reason=error.code)
-
-
-def _note_checkout(error: MwangaError, payment: Payment, desk: Desk) -> None:
-    """The provider opened no page: if that happens to everybody, operations must see it."""
-    desk.journal.event(
-        "checkout_failed",
-        channel=KEY,
-        payment_id=payment.payment_id,
-        reason=error.code,
-        detail=error.detail,
-    )
-    desk.journal.count("CheckoutsFailed", channel=KEY, reason=error.code)
-
-
 # --- opening a checkout -----------------------------------------------------------------------
 
 
-def _wrong(name: str, value: object) -> FieldError | None:
-    """What is wrong with the form of a field. An amount of any form is judged as an amount."""
-    if name == "serial_number" and not (isinstance(value, str) and value.strip()):
-        return FieldError(name, "must be a text that is not empty")
-    if name == "email" and not _is_email(value):
-        return FieldError(name, f"must be an e-mail address of at most {_EMAIL_LENGTH_MAX}")
-    return None
-
-
-def _is_email(value: object) -> bool:
-    """Whether it looks like an e-mail address. Nothing is ever sent there by us."""
-    return (
-        isinstance(value, str)
-        and len(value) <= _EMAIL_LENGTH_MAX
-        and _EMAIL.fullmatch(value) is not None
-    )
-
-
-def _claim(fields: Mapping[str, Any], settings: Settings) -> tuple[Claim, int]:
-    """The claim of a payment that we start, and its amount as the provider takes it.
-
-    Raises:
-        InvalidAmount: not an amount of the company's currency, or one that hundredths of the
-            major unit cannot express.
-    """
-    currency = Currency(settings.currency, settings.currency_decimals)
-    amount_minor = parse_amount(fields["amount"], currency, settings.maximum_amount_minor)
-    hundredths = _hundredths(amount_minor, currency)
-    if hundredths is None:
-        raise InvalidAmount("amount", "must be a whole number of hundredths")
-    reference = uuid4().hex
-    claim = Claim(
-        channel=KEY,
-        source=KEY,
-        transaction=reference,
-        reference=reference,
-        serial_number=claimed_serial(fields["serial_number"]),
-        amount_minor=amount_minor,
-        currency=currency.code,
-    )
-    return claim, hundredths
-
-
 def _page_for(
-    payment: Payment, hundredths: int, email: str | None, configuration: Configuration
+    payment: Payment, currency: Currency, email: str | None, configuration: Configuration
 ) -> str:
     """The address of the provider's page for this payment.
 
@@ -354,7 +205,7 @@ def _page_for(
     """
     asked: dict[str, object] = {
         "email": email or configuration.email,
-        "amount": hundredths,
+        "amount": _hundredths(payment.amount_minor, currency),
         "currency": payment.currency,
         "reference": payment.reference,
         "metadata": {"serial_number": payment.serial_number},
@@ -364,10 +215,7 @@ def _page_for(
     said = _ask(configuration, "POST", "/transaction/initialize", asked)
     if said.is_refusal:
         raise said.refusal()
-    url = said.fields().get("authorization_url")
-    if not _is_web_address(url):
-        raise ProviderUncertain("success without the address of a page")
-    return str(url)
+    return web_address(said.fields().get("authorization_url"))
 
 
 # --- who is calling -------------------------------------------------------------------------------
@@ -404,25 +252,12 @@ def _configuration(content: Mapping[str, Any]) -> Configuration:
         and isinstance(keys, list)
         and bool(keys)
         and all(isinstance(key, str) and _SECRET_KEY.fullmatch(key) for key in keys)
-        and _is_email(email)
-        and (callback_url is None or _is_web_address(callback_url))
+        and is_email(email)
+        and (callback_url is None or is_web_address(callback_url))
     )
     if not fits:
         raise SecretMissing(SECRET)
     return Configuration(str(base_url).rstrip("/"), tuple(keys or ()), str(email), callback_url)
-
-
-def _is_web_address(value: object) -> bool:
-    """Whether it is an http(s) address that can be shown and opened as it is."""
-    if not isinstance(value, str) or not 0 < len(value) <= URL_LENGTH_MAX:
-        return False
-    if not value.isascii() or not value.isprintable() or " " in value:
-        return False
-    try:
-        parts = urlsplit(value)
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        return False
 
 
 # --- what is reported -------------------------------------------------------------------------
@@ -450,6 +285,9 @@ def _report(body: bytes, desk: Desk) -> str:
         return "ok"
     if event in REFUND_EVENTS:
         return _refund_report(event, report, desk)
+    if event.startswith(DISPUTES):
+        desk.hinted(_payment_id(_disputed_reference(_data(report))))
+        return "ok"
     return "ignored"
 
 
@@ -460,10 +298,10 @@ def _refund_report(event: str, report: Mapping[str, Any], desk: Desk) -> str:
         payment_id = _payment_id(_refunded_reference(data))
         amount_minor = _amount_minor(_number_or_text(data.get("amount")), data.get("currency"))
     except Unreadable as unreadable:
-        _note(unreadable, desk)
+        note_failure(unreadable, KEY, desk)
         return "ignored"
     if event == "refund.needs-attention":
-        _note(RefundNeedsAttention(payment_id), desk)
+        note_failure(RefundNeedsAttention(payment_id), KEY, desk)
     desk.refund_told(payment_id, amount_minor, REFUND_EVENTS[event])
     return "ok"
 
@@ -488,6 +326,11 @@ def _refunded_reference(data: Mapping[str, Any]) -> object:
     transaction = data.get("transaction")
     inner = transaction.get("reference") if isinstance(transaction, dict) else None
     return data.get("transaction_reference") or inner
+
+
+def _disputed_reference(data: Mapping[str, Any]) -> object:
+    transaction = data.get("transaction")
+    return transaction.get("reference") if isinstance(transaction, dict) else None
 
 
 def _paid(data: Mapping[str, Any]) -> Paid:
@@ -591,6 +434,7 @@ class PaystackProvider:
         """What became of a payment that we started; ``None``: nothing was paid (yet).
 
         Raises:
+            TakenBack: the payer has the money back.
             ProviderUnreachable, ProviderUncertain, SecretMissing: it cannot be told now.
         """
         said = self._ask("GET", f"/transaction/verify/{_quoted(payment.reference)}")
@@ -602,6 +446,8 @@ class PaystackProvider:
         status = _word(data.get("status"))
         if status in NOT_PAID:
             return None
+        if status == "reversed":
+            raise TakenBack(_id(data.get("id")) or status)
         if status != "success":
             raise ProviderUncertain("a transaction of a status that we do not know")
         try:

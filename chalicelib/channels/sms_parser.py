@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from chalicelib.channels.amounts import UnusableAmount, amount_minor
 from chalicelib.channels.asking import text_of
-from chalicelib.channels.callers import Intruder, InvalidSignature, note_failure, note_intruder
+from chalicelib.channels.callers import Intruder, InvalidSignature
 from chalicelib.channels.configuration import Configuration
 from chalicelib.channels.interface import (
     BODY_BYTES_MAX,
@@ -31,11 +31,11 @@ from chalicelib.channels.interface import (
     header,
     texts,
 )
-from chalicelib.channels.strict_json import Malformed, read_object
-from chalicelib.domain.errors import FieldError, MwangaError
+from chalicelib.channels.reports import Unreadable, answered
+from chalicelib.channels.strict_json import read_object
+from chalicelib.domain.errors import FieldError
 from chalicelib.domain.money import Currency
 from chalicelib.domain.payment import Claim
-from chalicelib.services.accept import ReferenceConflict
 from chalicelib.services.claimed_serial import claimed_serial
 from chalicelib.services.phones import normalise_phone
 from chalicelib.services.ports import (
@@ -70,12 +70,6 @@ class SwitchedOff(Intruder):
     status = 404
 
 
-class Unreadable(MwangaError):
-    """A message was passed on that cannot be read, or one of a rule's whose amount cannot."""
-
-    code = "unreadable"
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One kind of SMS: from whom it comes, and what is read where."""
@@ -86,27 +80,18 @@ class Rule:
 
 def incoming(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
     """An SMS that the gateway passes on. What fits no rule is none of ours, and says nothing."""
-    try:
+
+    def take_up() -> str:
         secret = _configuration(desk)
         _check_signature(request, secret.texts("gateway_secrets"))
         claim = _claim(request.body, secret, desk)
         if claim is None:
             desk.journal.count("SmsIgnored", channel=KEY)
-            return _told(200, "ignored")
+            return "ignored"
         desk.accept(claim, money_moved=True)
-    except Intruder as intruder:
-        note_intruder(intruder, KEY, desk)
-        return _told(intruder.status, intruder.code)
-    except ReferenceConflict as conflict:
-        note_failure(conflict, KEY, desk)
-        return _told(200, "conflict")
-    except (Unreadable, Malformed) as wrong:
-        note_failure(wrong, KEY, desk)
-        return _told(400, "malformed")
-    except MwangaError as failed:
-        note_failure(failed, KEY, desk)
-        return _told(503, "try_again")
-    return _told(200, "ok")
+        return "ok"
+
+    return answered(KEY, desk, take_up)
 
 
 CHANNEL = Channel(
@@ -141,10 +126,6 @@ CHANNEL = Channel(
         unverified=("the operators' texts: rules must be tried with real SMS",),
     ),
 )
-
-
-def _told(status: int, what: str) -> ProviderAnswer:
-    return ProviderAnswer(status, {"status": what})
 
 
 def _configuration(desk: Desk) -> Configuration:

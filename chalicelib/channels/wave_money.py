@@ -38,6 +38,7 @@ from chalicelib.channels.interface import (
     check_size,
     texts,
 )
+from chalicelib.channels.reports import Unreadable
 from chalicelib.channels.strict_json import Malformed, Number, read_object
 from chalicelib.domain.errors import InvalidAmount, MwangaError
 from chalicelib.domain.money import Currency
@@ -93,12 +94,6 @@ REFUSED = frozenset({404, 422})
 _REFERENCE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,40}")
 _WEB_ADDRESS = re.compile(r"https?://[!-~]{1,2000}")
-
-
-class Unreadable(MwangaError):
-    """A signed callback lacks what it should say. The detail names the field."""
-
-    code = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)

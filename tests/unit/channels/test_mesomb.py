@@ -723,7 +723,7 @@ def test_a_refund_of_nothing_that_we_know_is_noted(desk: FrontDesk):
 def test_a_signed_event_that_cannot_be_read_is_an_alarm(
     desk: FrontDesk, body: dict[str, Any], field: str | None
 ):
-    assert tell(desk, body) == (400, "unreadable")
+    assert tell(desk, body) == (400, "malformed")
     assert desk.stored[PAYMENT_ID].status is Status.PENDING
     (noted,) = desk.journal.events
     assert noted["reason"] == "unreadable"

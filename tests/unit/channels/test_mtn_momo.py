@@ -482,7 +482,7 @@ def test_no_checkout_brings_an_error_that_we_did_not_mean(changes: dict[str, Any
 
 OK = (200, {"status": "ok"})
 UNKNOWN = (200, {"status": "unknown_reference"})
-UNREADABLE = (400, {"status": "unreadable"})
+UNREADABLE = (400, {"status": "malformed"})
 WRONG_PATH = (404, {"status": "wrong_path_secret"})
 TOO_LARGE = (413, {"status": "too_large"})
 TRY_AGAIN = (503, {"status": "try_again"})

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from chalicelib.channels import paystack
 from chalicelib.channels.interface import FieldErrors, TooLarge, UnsupportedMediaType
-from chalicelib.channels.paystack import CHANNEL, ProviderUnavailable
+from chalicelib.channels.checkouts import ProviderUnavailable
+from chalicelib.channels.paystack import CHANNEL
 from chalicelib.channels.strict_json import Malformed
 from chalicelib.domain.errors import InvalidAmount, MwangaError, Refusal, Refused
 from chalicelib.domain.payment import Claim, Payment, Refund, Status, started
@@ -39,6 +40,7 @@ from chalicelib.services.ports import (
     RefusalClass,
     SecretMissing,
     Settings,
+    TakenBack,
     TryAgain,
     VersionConflict,
 )
@@ -733,7 +735,6 @@ def test_a_signed_body_that_is_no_report_is_malformed_and_noted(desk: FrontDesk,
     [
         "charge.failed",
         "transfer.success",
-        "charge.dispute.create",
         "charge.success ",
         "",
         "refund.",
@@ -745,6 +746,14 @@ def test_all_other_events_change_nothing(pending: FrontDesk, event: str):
     assert only(pending).status is Status.PENDING
     assert not pending.told
     assert not pending.journal.events
+
+
+def test_a_dispute_is_a_reason_to_ask_whether_the_money_went(pending: FrontDesk):
+    data = {"id": 1, "status": "awaiting-merchant-feedback"}
+    for transaction, status in (({"reference": REFERENCE}, 200), ({}, 400), (None, 400)):
+        body = {"event": "charge.dispute.create", "data": {**data, "transaction": transaction}}
+        assert told(pending, json.dumps(body).encode())[0] == status
+    assert pending.hints == [PAYMENT_ID]
 
 
 def test_a_late_failure_does_not_undo_a_success(pending: FrontDesk):
@@ -1005,10 +1014,16 @@ def test_a_verification_tells_what_was_really_paid():
 
 @pytest.mark.parametrize(
     "status",
-    ["abandoned", "failed", "ongoing", "pending", "processing", "queued", "reversed"],
+    ["abandoned", "failed", "ongoing", "pending", "processing", "queued"],
 )
 def test_a_transaction_that_brought_no_money_is_not_paid(status: str):
     assert verified(transaction(status=status)) is None
+
+
+def test_a_transaction_whose_money_went_back_is_said_to_be_one():
+    with pytest.raises(TakenBack) as taken:
+        verified(transaction(status="reversed"))
+    assert taken.value.reference == "302961"
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "404 Not Found"])
