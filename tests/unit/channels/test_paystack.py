@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.channels import paystack
-from chalicelib.channels.interface import FieldErrors, TooLarge, UnsupportedMediaType
 from chalicelib.channels.checkouts import ProviderUnavailable
+from chalicelib.channels.interface import FieldErrors, TooLarge, UnsupportedMediaType
 from chalicelib.channels.paystack import CHANNEL
 from chalicelib.channels.strict_json import Malformed
 from chalicelib.domain.errors import InvalidAmount, MwangaError, Refusal, Refused
