@@ -69,6 +69,9 @@ export const reasonOf = from({
   partly_refunded: "A part was given back; the rest lies in no account.",
   paid_otherwise: "Another sum was paid than was agreed. It is in no account.",
   refund_slow: "The refund has been under way for more than 14 days.",
+  unconfirmed: "A large sum, told by somebody who signs nothing. It waits for a proof.",
+  result_not_taken: "The provider keeps the money reserved and takes neither yes nor no.",
+  reversed_by_provider: "The provider took the money back before it was settled.",
   stuck: "No progress, although it was tried again and again.",
   possible_duplicate: "Another customer has this phone number, under another name.",
   serial_taken: "The serial number is somebody else's. Nothing was registered.",
@@ -99,6 +102,9 @@ const WAYS_BY_REASON = {
   refund_slow: ["refunded", "retry", "not_issued"],
   partly_refunded: ["assign", "refund"],
   paid_otherwise: ["refunded"],
+  unconfirmed: ["retry", "not_paid", "refund"],
+  result_not_taken: ["retry", "not_paid"],
+  reversed_by_provider: ["not_paid"],
 }
 
 /** Each way: what it is called, and what it does. */
@@ -108,6 +114,7 @@ export const WAYS = {
   not_issued: ["No token was issued", "You have looked it up. The payment stays held until you choose what follows. For a refund: it was not taken."],
   credit: ["Turn it into credit", "No token was issued. The money is used at the customer's next payment."],
   assign: ["Give it to the right device", "The payer typed a wrong serial number, and you know the right one."],
+  not_paid: ["No money is there", "You have seen in the provider's portal that it was never paid, or taken back."],
   refunded: ["It was given back", "You have seen in the provider's portal that the payer has the money."],
   refund: ["Give it back", "The provider is asked to return what has bought nothing."],
 }
@@ -119,6 +126,7 @@ const PROBLEMS = {
   too_many_requests: "Too much at once. Wait a moment, then try again.",
   invalid_credentials: "E-mail or password is not right. After several wrong tries, wait a minute.",
   unauthorized: "Your session has ended. Log in again.",
+  float_exceeded: "The agent holds as much cash as they may. Hand cash in first.",
   forbidden: "Your role does not allow this.",
   meter_registration_requires_app: "Meters are registered in the field, with the registration app.",
   not_found: "There is nothing of that kind here.",

@@ -305,7 +305,7 @@ def test_money_for_a_mistyped_serial_number_is_given_to_the_right_device(
 ) -> None:
     household, receipt, mistyped = company.meter(), cloud.daraja.receipt(), serial()
     cloud.daraja.confirm(receipt, mistyped, "100.00")
-    payment = cloud.wait_for_payment(cloud.daraja.payment_id(receipt), {"held"})
+    payment = cloud.wait_for_payment(cloud.daraja.payment_id(receipt), {"refund_due"})
     office = opened("operations")
     office.go(f"payments/{payment['payment_id']}")
     office.sees("No device has this serial number.")
