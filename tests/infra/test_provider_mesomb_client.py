@@ -24,9 +24,11 @@ KEY = "mesomb"
 @pytest.fixture
 def fakes(tmp_path: Path) -> Iterator[Running]:
     """The fake alone, at which the client looks for MeSomb."""
-    with running(tmp_path, only=(), providers_only=(KEY,)) as started:
-        with patch.object(client_settings, "host", started.urls[KEY]):
-            yield started
+    with (
+        running(tmp_path, only=(), providers_only=(KEY,)) as started,
+        patch.object(client_settings, "host", started.urls[KEY]),
+    ):
+        yield started
 
 
 def operation(fakes: Running, secret_key: str | None = None) -> PaymentOperation:
