@@ -30,7 +30,7 @@ AGAIN = timedelta(hours=1)
 LISTED_FOR = timedelta(hours=47)
 """No list goes further back: Safaricom's ends after 48 hours, and ours need no more."""
 
-PART = timedelta(hours=6)
+PART = timedelta(hours=1)
 """So much is read at once: after an outage the rest follows in messages of its own."""
 
 SPARE = timedelta(seconds=15)
