@@ -2325,11 +2325,13 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
     settings.write_text(json.dumps(up.fakes_settings(state, ports, generated)))
     command = [sys.executable, "-m", "infra.local.fakes", str(settings)]
     with subprocess.Popen(command, cwd=ROOT) as process:
-        processes.wait_until(
-            lambda: processes.is_listening(ports["control"]), "the fakes", state, 30
-        )
-        yield secret_contents(generated, up.fake_urls(ports))
-        process.terminate()
+        try:
+            processes.wait_until(
+                lambda: processes.is_listening(ports["control"]), "the fakes", state, 30
+            )
+            yield secret_contents(generated, up.fake_urls(ports), "http://127.0.0.1/api")
+        finally:
+            process.terminate()
 
 
 class TestTheLocalCloudsFakes:

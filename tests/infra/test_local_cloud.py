@@ -68,10 +68,17 @@ def test_stack_json_holds_what_tools_rely_on(stack: Stack, state: Path) -> None:
     assert all(set(member) == {"email", "password"} for member in stack["staff"].values())
     assert set(stack["direct"]) == {"partner", "secret", "second"}
     assert set(stack["direct"]["second"]) == {"partner", "secret"}
-    assert set(stack["channels"]["daraja"]) == {
-        *("validation_path", "confirmation_path", "short_code"),
-    }
-    assert set(stack["channels"]["paystack"]) == {"webhook_path", "checkout_path", "secret_key"}
+    assert {"validation_path", "confirmation_path", "short_code"} <= set(
+        stack["channels"]["daraja"]
+    )
+    assert {"webhook_path", "checkout_path", "secret_key"} <= set(stack["channels"]["paystack"])
+    assert set(stack["channels"]) == {"sms_parser", *PROVIDERS}
+    assert not [
+        (key, name)
+        for key, channel in stack["channels"].items()
+        for name in channel
+        if name.endswith("private_key")
+    ]
     assert set(stack["fakes"]) == {"control", *PROVIDERS, *VENDORS}
     assert {"payments", "accounts", "ended_plans"} <= set(stack["tables"])
     assert set(stack["queues"]) == {

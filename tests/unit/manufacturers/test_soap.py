@@ -124,14 +124,6 @@ def test_a_document_type_is_refused_whatever_it_declares(head: str, used: str):
         read(result(f"<Token>{TOKEN}</Token><Reason>{used}</Reason>", head=head))
 
 
-def test_a_document_type_is_refused_before_what_it_declares_is_read():
-    unread = b"<!DOCTYPE a [<!ENTITY" + b" this is no declaration at all"
-    builder = soap._Builder()
-    parser = soap.XMLParser(target=builder)
-    with pytest.raises(soap._Suspicious):
-        parser.feed(unread)
-
-
 def test_an_entity_that_nobody_declared_is_refused():
     with pytest.raises(VendorSilent):
         read(result("<Token>&token;</Token>"))
