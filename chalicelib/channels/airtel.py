@@ -52,6 +52,7 @@ from chalicelib.channels.strict_json import Number, read_object, written
 from chalicelib.domain.money import Currency
 from chalicelib.domain.payment import Payment, Refund, payment_id_of
 from chalicelib.runtime.sessions import SessionRefused, Sessions
+from chalicelib.services.phones import InvalidPhone
 from chalicelib.services.ports import (
     NOT_KNOWN_THERE,
     NotAtProvider,
@@ -73,7 +74,12 @@ UNDECIDED = frozenset({"TA", "TIP"})
 """Ambiguous, in progress: either may still become a success."""
 FAILED: Mapping[str, str] = {"TF": "failed", "TE": "expired"}
 
-DUPLICATE = "ESB000041"
+NOT_ASKED = frozenset(
+    {"ESB000011", "ESB000033", "ESB000034", "ESB000035", "ESB000036", "ESB000039"}
+)
+"""With these a push surely asked nobody: the request was refused, or the number, country, currency
+or service is wrong. Of others (``ESB000001``, ``ESB000004``, ``ESB000008``) copies of the document
+say that only an enquiry tells, and ``ESB000041`` speaks of an earlier call."""
 
 LOG_IN_SECONDS_MAX = 8
 """With the call that follows it is below the 29 seconds in which a checkout must be answered."""
@@ -134,7 +140,12 @@ def checkout(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
     keys = keys_of(desk.secret(SECRET))
 
     def begin(payment: Payment, payer: Payer) -> Begun:
-        _push(payment, payer, keys)
+        try:
+            number = _national(payer.phone or "", keys.country)
+        except InvalidPhone:
+            desk.not_started(payment, "foreign_phone")
+            raise
+        _push(payment, number, keys)
         return Begun()
 
     def check(amount_minor: int) -> None:
@@ -333,13 +344,13 @@ class AirtelProvider:
         keys = keys_of(self._secrets(SECRET))
         path = f"/standard/v1/payments/{quoted(payment.reference)}"
         said = _ask(keys, self._sessions, "GET", path)
-        if said.text("data", "transaction", "id") not in ("", payment.reference):
-            raise said.uncertain("the answer is of another transaction")
+        if said.text("data", "transaction", "id") != payment.reference:
+            raise said.uncertain("the answer does not say that it is of this transaction")
         return said
 
 
-def _push(payment: Payment, payer: Payer, keys: Keys) -> None:
-    """Ask the payer's phone for the money.
+def _push(payment: Payment, number: str, keys: Keys) -> None:
+    """Ask the phone with that national number for the money.
 
     Raises:
         ProviderRefused, ProviderUnreachable: it was not asked.
@@ -349,12 +360,12 @@ def _push(payment: Payment, payer: Payer, keys: Keys) -> None:
     amount = Number(shortest_major(payment.amount_minor, keys.currency))
     body = {
         "reference": _shown(payment.serial_number),
-        "subscriber": {**place, "msisdn": _national(payer.phone or "", keys.country)},
+        "subscriber": {**place, "msisdn": number},
         "transaction": {**place, "amount": amount, "id": payment.reference},
     }
     said = _ask(keys, AT_CHECKOUTS, "POST", "/merchant/v1/payments/", body)
     code = said.text("status", "result_code")
-    if said.status == 400 and code != DUPLICATE:
+    if said.status == 400 and code in NOT_ASKED:
         raise said.refused("refused_by_provider", f"{code} {said.text('status', 'message')}")
     if not said.is_success or said.at("status", "success") is False:
         raise said.uncertain("no clear success")
@@ -411,14 +422,14 @@ def _national(phone: str, country: str) -> str:
     A foreign number is refused: without its country's code it would be a stranger's.
 
     Raises:
-        ProviderRefused: it is none of that country.
+        InvalidPhone: it is none of that country.
     """
     # Imported here: its tables cost 40 ms, which the queues' functions need not pay.
     from phonenumbers import country_code_for_region, national_significant_number, parse
 
     number = parse(phone)
     if number.country_code != country_code_for_region(country):
-        raise ProviderRefused("foreign_phone")
+        raise InvalidPhone(checkouts.PHONE)
     return str(national_significant_number(number))
 
 
