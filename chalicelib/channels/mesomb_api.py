@@ -37,12 +37,14 @@ from chalicelib.services.ports import (
     RecoveryClass,
     RefundTaken,
     SecretMissing,
+    TakenBack,
 )
 
 SECRET = "channels/mesomb"  # noqa: S105 - the name of a secret, not a secret
 
 ALGORITHM = "HMAC-SHA1"
-SUCCESS, PENDING, FAILED = "SUCCESS", "PENDING", "FAILED"
+SUCCESS, FAILED, REFUNDED = "SUCCESS", "FAILED", "REFUNDED"
+UNDER_WAY = frozenset({"PENDING", "ONGOING"})
 PAYMENT_TYPES = frozenset({"", "COLLECT", "PAYMENT"})
 """The types of a transaction in which somebody pays us. It may be left out."""
 
@@ -178,6 +180,7 @@ class MeSombProvider:
 
         Raises:
             ProviderRefused: it failed.
+            TakenBack: it was paid, and the payer has the money back.
             ProviderUnreachable, ProviderUncertain, SecretMissing: it cannot be told now.
         """
         rows = self._transactions(payment.reference, "EXTERNAL")
@@ -190,7 +193,9 @@ class MeSombProvider:
         paid = [row for row in ours if text_of(row.get("status")) == SUCCESS]
         if len(paid) == 1:
             return paid_of(paid[0], payment)
-        if statuses <= {PENDING, FAILED} and PENDING in statuses:
+        if statuses == {REFUNDED}:
+            raise TakenBack(text_of(ours[0].get("pk")) or payment.reference)
+        if statuses <= {*UNDER_WAY, FAILED} and statuses & UNDER_WAY:
             return None
         if statuses == {FAILED}:
             raise ProviderRefused("collect_failed")
@@ -230,7 +235,7 @@ class MeSombProvider:
         status = text_of(rows[0].get("status"))
         if status == FAILED:
             raise ProviderRefused("refund_failed")
-        if status not in (SUCCESS, PENDING):
+        if status not in (SUCCESS, *UNDER_WAY):
             raise ProviderUncertain("a refund of a status that we do not know")
         return RefundTaken(refund.reference, done=status == SUCCESS)
 
@@ -337,7 +342,7 @@ def _done(said: Said, failed: str) -> tuple[str, str]:
     if said.is_success and status == FAILED:
         raise said.refused(failed, said.text("message"))
     if said.is_success:
-        is_begun = said.at("success") is True and status in (SUCCESS, PENDING)
+        is_begun = said.at("success") is True and status in (SUCCESS, *UNDER_WAY)
         if not is_begun or PK.fullmatch(pk) is None:
             raise said.uncertain("no transaction")
         return pk, status

@@ -306,6 +306,7 @@ def _agreed(message: Message, desk: Desk) -> ProviderAnswer:
     )
     quote = desk.quote(claim)
     if isinstance(quote, Refusal):
+        desk.question(claim)  # a no is recorded, so that support finds it
         raise Refused(quote)
     started = desk.start(claim)
     if isinstance(started, Refusal):

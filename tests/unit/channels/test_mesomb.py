@@ -40,6 +40,7 @@ from chalicelib.services.ports import (
     RefusalClass,
     SecretMissing,
     Settings,
+    TakenBack,
     TryAgain,
     VersionConflict,
 )
@@ -382,6 +383,12 @@ def test_a_payment_that_is_refused_has_expired(desk: FrontDesk, behaviour: Behav
     with pytest.raises(ProviderUnavailable):
         check_out(desk, behaviour)
     assert (only(desk).status, only(desk).reason) == (Status.EXPIRED, reason)
+
+
+def test_a_collect_that_is_under_way_has_begun(desk: FrontDesk):
+    answer, _ = check_out(desk, begun("ONGOING"))
+    assert answer.status == 201
+    assert (only(desk).status, only(desk).known_as) == (Status.PENDING, {"pk": PK})
 
 
 @pytest.mark.parametrize("behaviour", UNCERTAIN)
@@ -943,7 +950,12 @@ def test_one_success_among_failed_attempts_counts():
 
 @pytest.mark.parametrize(
     "behaviour",
-    [saying([]), rows({"status": "PENDING"}), rows({"status": "PENDING"}, {"status": "FAILED"})],
+    [
+        saying([]),
+        rows({"status": "PENDING"}),
+        rows({"status": "ONGOING"}),
+        rows({"status": "PENDING"}, {"status": "FAILED"}),
+    ],
 )
 def test_a_payment_that_is_not_there_yet_is_none(behaviour: Behaviour):
     assert verified(behaviour) is None
@@ -955,10 +967,17 @@ def test_a_payment_that_failed_can_be_paid_no_more():
     assert refused.value.code == "collect_failed"
 
 
+def test_a_payment_that_was_given_back_buys_nothing():
+    with pytest.raises(TakenBack) as taken_back:
+        verified(rows({"status": "REFUNDED"}))
+    assert taken_back.value.reference == PK
+
+
 @pytest.mark.parametrize(
     "behaviour",
     [
-        rows({"status": "REFUNDED"}),
+        rows({"status": "REFUNDED"}, {"status": "FAILED"}),
+        rows({"status": "CANCELED"}),
         rows({"status": None}),
         rows({"status": ["SUCCESS"]}),
         rows({"reference": "another"}),
@@ -1074,7 +1093,9 @@ def looked_up(behaviour: Behaviour, reference: str = "refund-1") -> Any:
     return asked(behaviour, lambda p: p.look_up_refund(payment_of(receipt=PK), refund))
 
 
-@pytest.mark.parametrize(("status", "done"), [("SUCCESS", True), ("PENDING", False)])
+@pytest.mark.parametrize(
+    ("status", "done"), [("SUCCESS", True), ("PENDING", False), ("ONGOING", False)]
+)
 def test_a_refund_with_an_id_of_its_own_can_be_looked_up(status: str, done: bool):
     answer = rows({"pk": "refund-1", "status": status, "type": "REFUND"})
     taken, (first, _, _) = looked_up(answer)

@@ -169,6 +169,12 @@ def test_a_refused_payment_is_answered_with_why(desk: FrontDesk, refusal: Refusa
     desk.refusal = refusal
     assert ask(desk) == no(400, refusal.value)
     assert not desk.stored
+    assert len(desk.questions) == 1
+
+
+def test_a_yes_is_asked_for_once(desk: FrontDesk):
+    assert ask(desk)[0] == 200
+    assert not desk.questions
 
 
 def test_a_payment_that_is_refused_between_quote_and_start_is_refused(desk: FrontDesk):
