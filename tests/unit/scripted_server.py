@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -72,3 +73,25 @@ def read_request(connection: socket.socket) -> bytes:
     while len(body) < length:
         body += connection.recv(65536)
     return head + b"\r\n\r\n" + body
+
+
+def saying(body: object, status: str = "200 OK") -> Behaviour:
+    """Answer with a whole HTTP response in JSON."""
+    return answering(json.dumps(body).encode(), status=status)
+
+
+def in_turn(*behaviours: Behaviour) -> Behaviour:
+    """Behave so with the first connection, so with the second; there must be no more."""
+    left = list(behaviours)
+    return lambda connection: left.pop(0)(connection)
+
+
+def nobody() -> str:
+    """An address at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def head_of(request: bytes) -> bytes:
+    """The head of a request, with the line end of its last header."""
+    return request.partition(b"\r\n\r\n")[0] + b"\r\n"

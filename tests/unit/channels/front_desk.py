@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from chalicelib.domain.payment import (
 from chalicelib.domain.payment import paid as now_paid
 from chalicelib.services.accept import Accepted, Quote, ReferenceConflict
 from chalicelib.services.collect import NoSuchPayment
-from chalicelib.services.ports import Paid, RefundTaken, SecretMissing, Settings
+from chalicelib.services.ports import Paid, ProviderRequest, RefundTaken, SecretMissing, Settings
 
 NOW = datetime(2026, 1, 8, 9, 0, tzinfo=UTC)
 
@@ -199,3 +200,17 @@ class FrontDesk:
     def _fail(self) -> None:
         if self.failure is not None:
             raise self.failure
+
+
+def post(
+    body: bytes | Mapping[str, Any], content_type: str = "application/json"
+) -> ProviderRequest:
+    """A request as the open web sends it, in JSON."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return ProviderRequest("POST", {}, {"content-type": content_type}, raw, "203.0.113.9")
+
+
+def only(desk: FrontDesk) -> Payment:
+    """The one payment that the desk has."""
+    (payment,) = desk.stored.values()
+    return payment

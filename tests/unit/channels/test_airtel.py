@@ -45,8 +45,17 @@ from chalicelib.services.ports import (
     TakenBack,
     TryAgain,
 )
-from tests.unit.channels.front_desk import NOW, FrontDesk
-from tests.unit.scripted_server import Behaviour, answering, sending, serving
+from tests.unit.channels.front_desk import NOW, FrontDesk, only, post
+from tests.unit.scripted_server import (
+    Behaviour,
+    answering,
+    head_of,
+    in_turn,
+    nobody,
+    saying,
+    sending,
+    serving,
+)
 
 NAME = "channels/airtel"
 PATH_SECRET, OLDER_PATH_SECRET = "a-path-secret", "an-older-path-secret"
@@ -101,11 +110,6 @@ def payment_of(amount_minor: int = 5_000_00, currency: str = "TZS", **changes: A
     return replace(pending, **changes)
 
 
-def only(desk: FrontDesk) -> Payment:
-    (payment,) = desk.stored.values()
-    return payment
-
-
 # --- as data --------------------------------------------------------------------------------------
 
 
@@ -136,10 +140,6 @@ def test_a_refund_that_is_not_found_is_not_believed_absent_as_long_as_it_is_look
 # === a provider that wants a log-in ===============================================================
 
 
-def saying(body: object, status: str = "200 OK") -> Behaviour:
-    return answering(json.dumps(body).encode(), status=status)
-
-
 def logged_in(token: object = TOKEN, lifetime: object = "180") -> Behaviour:
     return saying({"access_token": token, "token_type": "bearer", "expires_in": lifetime})
 
@@ -153,22 +153,6 @@ def replying(
 
 def failing(result_code: str, status: str) -> Behaviour:
     return replying(status=status, success=False, result_code=result_code)
-
-
-def in_turn(*behaviours: Behaviour) -> Behaviour:
-    """Behave so with the first connection, so with the second; there must be no more."""
-    left = list(behaviours)
-    return lambda connection: left.pop(0)(connection)
-
-
-def nobody() -> str:
-    """An address at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
-def head_of(request: bytes) -> bytes:
-    return request.partition(b"\r\n\r\n")[0] + b"\r\n"
 
 
 def body_of(request: bytes) -> Any:
@@ -212,13 +196,6 @@ NO_LOG_IN = [
 # === checkouts ====================================================================================
 
 CHECKOUT = {"serial_number": "sm5r-00123", "amount": "5000", "phone": "0682 000 001"}
-
-
-def post(
-    body: bytes | Mapping[str, Any], content_type: str = "application/json"
-) -> ProviderRequest:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return ProviderRequest("POST", {}, {"content-type": content_type}, raw, "203.0.113.9")
 
 
 def check_out(

@@ -41,8 +41,8 @@ from chalicelib.services.ports import (
     Settings,
     TryAgain,
 )
-from tests.unit.channels.front_desk import NOW, FrontDesk
-from tests.unit.scripted_server import Behaviour, answering, sending, serving
+from tests.unit.channels.front_desk import NOW, FrontDesk, only, post
+from tests.unit.scripted_server import Behaviour, answering, nobody, saying, sending, serving
 
 NAME = "channels/flutterwave_v3"
 HASH, OLDER_HASH = "a-secret-hash", "an-older-hash"
@@ -83,11 +83,6 @@ def payment_of(amount_minor: int = 2_500_00, currency: str = "KES", **changes: A
     return replace(pending, **changes)
 
 
-def only(desk: FrontDesk) -> Payment:
-    (payment,) = desk.stored.values()
-    return payment
-
-
 # --- as data --------------------------------------------------------------------------------------
 
 
@@ -113,17 +108,6 @@ def test_the_provider_states_how_it_may_be_asked():
 # === checkouts ====================================================================================
 
 CHECKOUT = {"serial_number": "sm5r-00123", "amount": "2500.50"}
-
-
-def post(
-    body: bytes | Mapping[str, Any], content_type: str = "application/json"
-) -> ProviderRequest:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return ProviderRequest("POST", {}, {"content-type": content_type}, raw, "203.0.113.9")
-
-
-def saying(body: object, status: str = "200 OK") -> Behaviour:
-    return answering(json.dumps(body).encode(), status=status)
 
 
 def success(data: object) -> Behaviour:
@@ -579,12 +563,6 @@ REFUND = Refund(1, 500_50)
 TAKEN = Refund(1, 500_50, reference="75923")
 PAID = payment_of(receipt="302961", status=Status.RECEIVED)
 TRANSACTION = {**DATA, "created_at": "2026-01-08T08:30:00.000Z"}
-
-
-def nobody() -> str:
-    """An address at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def provider(base_url: str) -> FlutterwaveV3Provider:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -48,8 +48,17 @@ from chalicelib.services.ports import (
     TryAgain,
     charges,
 )
-from tests.unit.channels.front_desk import NOW, FrontDesk
-from tests.unit.scripted_server import Behaviour, answering, sending, serving
+from tests.unit.channels.front_desk import NOW, FrontDesk, only, post
+from tests.unit.scripted_server import (
+    Behaviour,
+    answering,
+    head_of,
+    in_turn,
+    nobody,
+    saying,
+    sending,
+    serving,
+)
 
 NAME = "channels/flutterwave_v4"
 HASH, OLDER_HASH = "demo-secret-hash", "an-older-hash"
@@ -117,11 +126,6 @@ def payment_of(amount_minor: int = 2_500_50, currency: str = "KES", **changes: A
     return replace(pending, **{"known_as": {"charge_id": "chg_nONgeAGY97"}, **changes})
 
 
-def only(desk: FrontDesk) -> Payment:
-    (payment,) = desk.stored.values()
-    return payment
-
-
 # --- as data --------------------------------------------------------------------------------------
 
 
@@ -147,10 +151,6 @@ def test_the_provider_states_how_it_may_be_asked():
 # === a provider that wants a log-in ===============================================================
 
 
-def saying(body: object, status: str = "200 OK") -> Behaviour:
-    return answering(json.dumps(body).encode(), status=status)
-
-
 def success(data: object, status: str = "200 OK") -> Behaviour:
     return saying({"status": "success", "message": "ok", "data": data}, status)
 
@@ -164,24 +164,8 @@ def logged_in(token: object = TOKEN, seconds: object = 600) -> Behaviour:
     return saying({"access_token": token, "expires_in": seconds, "token_type": "Bearer"})
 
 
-def in_turn(*behaviours: Behaviour) -> Behaviour:
-    """Behave so with the first connection, so with the second; there must be no more."""
-    left = list(behaviours)
-    return lambda connection: left.pop(0)(connection)
-
-
-def nobody() -> str:
-    """An address at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
 def at(url: str) -> dict[str, Any]:
     return {**SECRET, "base_url": url, "token_url": f"{url}/realms/flutterwave/token"}
-
-
-def head_of(request: bytes) -> bytes:
-    return request.partition(b"\r\n\r\n")[0] + b"\r\n"
 
 
 def body_of(request: bytes) -> bytes:
@@ -224,13 +208,6 @@ NO_LOG_IN = [
 CHECKOUT = {"serial_number": "sm5r-00123", "amount": "2500.50", "phone": "0712 345 678"}
 PROMPT = {"type": "payment_instruction", "payment_instruction": {"note": "Dial *182*7*1#"}}
 PAGE = "https://pay.flutterwave.example/redirects?opay&token=eyJ"
-
-
-def post(
-    body: bytes | Mapping[str, Any], content_type: str = "application/json"
-) -> ProviderRequest:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return ProviderRequest("POST", {}, {"content-type": content_type}, raw, "203.0.113.9")
 
 
 def charged(**changes: Any) -> Behaviour:

@@ -44,8 +44,8 @@ from chalicelib.services.ports import (
     TryAgain,
     VersionConflict,
 )
-from tests.unit.channels.front_desk import NOW, FrontDesk
-from tests.unit.scripted_server import Behaviour, answering, sending, serving
+from tests.unit.channels.front_desk import NOW, FrontDesk, only
+from tests.unit.scripted_server import Behaviour, answering, saying, sending, serving
 
 SECRET: dict[str, Any] = {
     "base_url": "https://mesomb.example/api/v1.1",
@@ -116,10 +116,6 @@ def told_payment() -> Payment:
         known_as={"pk": PK},
     )
     return accepted(claim, moment=NOW, received_at=NOW, customer_id="C1")
-
-
-def saying(body: object, status: str = "200 OK") -> Behaviour:
-    return answering(json.dumps(body).encode(), status=status)
 
 
 # --- as data --------------------------------------------------------------------------------------
@@ -220,11 +216,6 @@ def parts_of(raw: bytes) -> tuple[str, dict[str, str], bytes]:
     first, *lines = head.decode().split("\r\n")
     pairs = [line.split(": ", 1) for line in lines]
     return first, {name.lower(): value for name, value in pairs}, body
-
-
-def only(desk: FrontDesk) -> Payment:
-    (payment,) = desk.stored.values()
-    return payment
 
 
 def test_a_checkout_asks_the_payers_phone(desk: FrontDesk):

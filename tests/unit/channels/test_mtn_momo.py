@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -45,8 +45,17 @@ from chalicelib.services.ports import (
     Settings,
     TryAgain,
 )
-from tests.unit.channels.front_desk import NOW, FrontDesk
-from tests.unit.scripted_server import Behaviour, answering, sending, serving
+from tests.unit.channels.front_desk import NOW, FrontDesk, only, post
+from tests.unit.scripted_server import (
+    Behaviour,
+    answering,
+    head_of,
+    in_turn,
+    nobody,
+    saying,
+    sending,
+    serving,
+)
 
 NAME = "channels/mtn_momo"
 PATH_SECRET, OLDER_PATH_SECRET = "a-path-secret", "an-older-path-secret"
@@ -105,11 +114,6 @@ def payment_of(amount_minor: int = 2_500, currency: str = "UGX", **changes: Any)
     return replace(pending, **changes)
 
 
-def only(desk: FrontDesk) -> Payment:
-    (payment,) = desk.stored.values()
-    return payment
-
-
 # --- as data --------------------------------------------------------------------------------------
 
 
@@ -138,32 +142,12 @@ def test_the_provider_states_how_it_may_be_asked():
 # === a provider that wants a log-in ===============================================================
 
 
-def saying(body: object, status: str = "200 OK") -> Behaviour:
-    return answering(json.dumps(body).encode(), status=status)
-
-
 def logged_in(token: object = TOKEN, lifetime: object = 3600) -> Behaviour:
     return saying({"access_token": token, "token_type": "access_token", "expires_in": lifetime})
 
 
 def failing(code: str, status: str) -> Behaviour:
     return saying({"code": code, "message": "in words"}, status)
-
-
-def in_turn(*behaviours: Behaviour) -> Behaviour:
-    """Behave so with the first connection, so with the second; there must be no more."""
-    left = list(behaviours)
-    return lambda connection: left.pop(0)(connection)
-
-
-def nobody() -> str:
-    """An address at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
-def head_of(request: bytes) -> bytes:
-    return request.partition(b"\r\n\r\n")[0] + b"\r\n"
 
 
 def body_of(request: bytes) -> Any:
@@ -206,13 +190,6 @@ NO_LOG_IN = [
 # === checkouts ====================================================================================
 
 CHECKOUT = {"serial_number": "sm5r-00123", "amount": "2500", "phone": "0772 000 001"}
-
-
-def post(
-    body: bytes | Mapping[str, Any], content_type: str = "application/json"
-) -> ProviderRequest:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return ProviderRequest("POST", {}, {"content-type": content_type}, raw, "203.0.113.9")
 
 
 def check_out(

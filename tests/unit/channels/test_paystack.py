@@ -44,8 +44,8 @@ from chalicelib.services.ports import (
     TryAgain,
     VersionConflict,
 )
-from tests.unit.channels.front_desk import NOW, FrontDesk
-from tests.unit.scripted_server import Behaviour, answering, sending, serving
+from tests.unit.channels.front_desk import NOW, FrontDesk, only, post
+from tests.unit.scripted_server import Behaviour, answering, saying, sending, serving
 
 SECRET_KEY, OLDER_KEY = "sk_test_demo", "sk_test_older"
 SECRET: dict[str, Any] = {
@@ -113,19 +113,8 @@ CHECKOUT = {"serial_number": "sm5r-00123", "amount": "2500.00"}
 HTML = answering(b"<html>oops</html>", status="502 Bad Gateway")
 
 
-def post(
-    body: bytes | Mapping[str, Any], content_type: str = "application/json"
-) -> ProviderRequest:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return ProviderRequest("POST", {}, {"content-type": content_type}, raw, "203.0.113.9")
-
-
 def opened(url: object = PAGE, status: object = True) -> Behaviour:
     return saying({"status": status, "message": "ok", "data": {"authorization_url": url}})
-
-
-def saying(body: object, status: str = "200 OK") -> Behaviour:
-    return answering(json.dumps(body).encode(), status=status)
 
 
 def refusing(message: str, status: str = "400 Bad Request") -> Behaviour:
@@ -148,11 +137,6 @@ def check_out(
 def sent(requests: list[bytes]) -> Any:
     (request,) = requests
     return json.loads(request.partition(b"\r\n\r\n")[2])
-
-
-def only(desk: FrontDesk) -> Payment:
-    (payment,) = desk.stored.values()
-    return payment
 
 
 def test_a_checkout_is_answered_with_the_page_to_pay_on(desk: FrontDesk):

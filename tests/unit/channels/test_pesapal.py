@@ -43,8 +43,18 @@ from chalicelib.services.ports import (
     TakenBack,
     TryAgain,
 )
-from tests.unit.channels.front_desk import NOW, FrontDesk
-from tests.unit.scripted_server import Behaviour, Server, answering, sending, serving
+from tests.unit.channels.front_desk import NOW, FrontDesk, only, post
+from tests.unit.scripted_server import (
+    Behaviour,
+    Server,
+    answering,
+    head_of,
+    in_turn,
+    nobody,
+    saying,
+    sending,
+    serving,
+)
 
 NAME = "channels/pesapal"
 SECRET: dict[str, Any] = {
@@ -96,11 +106,6 @@ def payment_of(amount_minor: int = 2_500_00, currency: str = "KES", **changes: A
     return replace(pending, **{"known_as": {"order_tracking_id": TRACKING_ID}, **changes})
 
 
-def only(desk: FrontDesk) -> Payment:
-    (payment,) = desk.stored.values()
-    return payment
-
-
 # --- as data --------------------------------------------------------------------------------------
 
 
@@ -126,10 +131,6 @@ def test_the_provider_states_how_it_may_be_asked():
 # === a provider that wants a log-in ===============================================================
 
 
-def saying(body: object, status: str = "200 OK") -> Behaviour:
-    return answering(json.dumps(body).encode(), status=status)
-
-
 def failing(code: str, status: str = "200 OK", **more: Any) -> Behaviour:
     error = {"error_type": "api_error", "code": code, "message": "in words"}
     return saying({"error": error, "status": "500", **more}, status)
@@ -139,22 +140,6 @@ def logged_in(token: object = TOKEN, **changes: Any) -> Behaviour:
     ends = (datetime.now(UTC) + timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%S.1234567Z")
     body = {"token": token, "expiryDate": ends, "error": None, "status": "200", "message": "ok"}
     return saying({**body, **changes})
-
-
-def in_turn(*behaviours: Behaviour) -> Behaviour:
-    """Behave so with the first connection, so with the second; there must be no more."""
-    left = list(behaviours)
-    return lambda connection: left.pop(0)(connection)
-
-
-def nobody() -> str:
-    """An address at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
-def head_of(request: bytes) -> bytes:
-    return request.partition(b"\r\n\r\n")[0] + b"\r\n"
 
 
 def body_of(request: bytes) -> bytes:
@@ -186,13 +171,6 @@ NO_LOG_IN = [
 # === checkouts ====================================================================================
 
 CHECKOUT = {"serial_number": "sm5r-00123", "amount": "2500.50"}
-
-
-def post(
-    body: bytes | Mapping[str, Any], content_type: str = "application/json"
-) -> ProviderRequest:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return ProviderRequest("POST", {}, {"content-type": content_type}, raw, "203.0.113.9")
 
 
 def opened(**changes: Any) -> Behaviour:

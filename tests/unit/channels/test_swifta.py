@@ -18,7 +18,7 @@ from chalicelib.channels import swifta
 from chalicelib.channels.interface import BODY_BYTES_MAX
 from chalicelib.channels.swifta import CHANNEL
 from chalicelib.domain.errors import MwangaError, Refusal
-from chalicelib.domain.payment import Claim, Payment, Status
+from chalicelib.domain.payment import Claim, Status
 from chalicelib.services.accept import Quote
 from chalicelib.services.ports import (
     OutcomeUnknown,
@@ -30,7 +30,7 @@ from chalicelib.services.ports import (
     TryAgain,
     VersionConflict,
 )
-from tests.unit.channels.front_desk import NOW, FrontDesk
+from tests.unit.channels.front_desk import NOW, FrontDesk, only
 
 SECRET: dict[str, Any] = {
     "tokens": ["new-token", "old-token"],
@@ -96,11 +96,6 @@ def move(desk: FrontDesk, transaction_id: object, **changes: Any) -> tuple[int, 
 
 def no(status: int, why: str) -> tuple[int, dict[str, Any]]:
     return status, {"success": 0, "message": why}
-
-
-def only(desk: FrontDesk) -> Payment:
-    (payment,) = desk.stored.values()
-    return payment
 
 
 # --- as data --------------------------------------------------------------------------------------

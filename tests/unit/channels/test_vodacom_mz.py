@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -33,7 +32,6 @@ from chalicelib.services.ports import (
     Paid,
     ProviderAnswer,
     ProviderRefused,
-    ProviderRequest,
     ProviderUncertain,
     ProviderUnreachable,
     QueueUnavailable,
@@ -45,8 +43,8 @@ from chalicelib.services.ports import (
     TryAgain,
     charges,
 )
-from tests.unit.channels.front_desk import NOW, FrontDesk
-from tests.unit.scripted_server import Behaviour, answering, sending, serving
+from tests.unit.channels.front_desk import NOW, FrontDesk, only, post
+from tests.unit.scripted_server import Behaviour, answering, nobody, saying, sending, serving
 
 NAME = "channels/vodacom_mz"
 KEY_PAIR = generate_private_key(65537, 2048)
@@ -90,11 +88,6 @@ def payment_of(amount_minor: int = 250_00, currency: str = "MZN", **changes: Any
     return replace(pending, **changes)
 
 
-def only(desk: FrontDesk) -> Payment:
-    (payment,) = desk.stored.values()
-    return payment
-
-
 # --- as data --------------------------------------------------------------------------------------
 
 
@@ -120,13 +113,6 @@ def test_the_provider_is_one_that_a_worker_asks_to_charge():
 # === checkouts ====================================================================================
 
 CHECKOUT = {"serial_number": "sm5r-00123", "amount": "250.00", "phone": "84 000 0001"}
-
-
-def post(
-    body: bytes | Mapping[str, Any], content_type: str = "application/json"
-) -> ProviderRequest:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return ProviderRequest("POST", {}, {"content-type": content_type}, raw, "203.0.113.9")
 
 
 def check_out(desk: FrontDesk, **changes: Any) -> ProviderAnswer:
@@ -275,19 +261,9 @@ REFUND = Refund(1, 100_50)
 PAID = payment_of(receipt="4XDF12345", status=Status.HELD)
 
 
-def nobody() -> str:
-    """An address at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
 def provider(url: str, **changes: Any) -> VodacomMzProvider:
     urls = dict.fromkeys(("collect_url", "query_url", "reversal_url"), url)
     return vodacom_mz.make({NAME: {**SECRET, **urls, **changes}}.__getitem__)
-
-
-def saying(body: object, status: str = "200 OK") -> Behaviour:
-    return answering(json.dumps(body).encode(), status=status)
 
 
 def told(code: object = "INS-0", status: str = "201 Created", **changes: Any) -> Behaviour:

@@ -40,8 +40,8 @@ from chalicelib.services.ports import (
     TryAgain,
     VersionConflict,
 )
-from tests.unit.channels.front_desk import NOW, FrontDesk
-from tests.unit.scripted_server import Behaviour, answering, sending, serving
+from tests.unit.channels.front_desk import NOW, FrontDesk, only
+from tests.unit.scripted_server import Behaviour, answering, saying, sending, serving
 
 KEY, OLDER_KEY = "wave_demo_secret", "wave_older_secret"
 SECRET: dict[str, Any] = {
@@ -116,10 +116,6 @@ def post(body: bytes | Mapping[str, Any]) -> ProviderRequest:
     return ProviderRequest("POST", {}, {"content-type": "application/json"}, raw, "203.0.113.9")
 
 
-def saying(body: object, status: str = "200 OK") -> Behaviour:
-    return answering(json.dumps(body).encode(), status=status)
-
-
 def check_out(
     desk: FrontDesk, behaviour: Behaviour, secret: Mapping[str, Any] | None = None, **changes: Any
 ) -> tuple[ProviderAnswer, list[bytes], str]:
@@ -128,11 +124,6 @@ def check_out(
         desk.secrets["channels/wave_money"] = {**SECRET, "base_url": server.url, **(secret or {})}
         answer = wave_money.checkout(post({**CHECKOUT, **changes}), desk)
     return answer, server.requests, server.url
-
-
-def only(desk: FrontDesk) -> Payment:
-    (payment,) = desk.stored.values()
-    return payment
 
 
 def test_a_checkout_is_answered_with_the_page_to_pay_on(desk: FrontDesk):
