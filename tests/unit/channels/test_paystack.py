@@ -45,7 +45,7 @@ from chalicelib.services.ports import (
     VersionConflict,
 )
 from tests.unit.channels.front_desk import NOW, FrontDesk, only, post
-from tests.unit.scripted_server import Behaviour, answering, saying, sending, serving
+from tests.unit.scripted_server import Behaviour, answering, in_turn, saying, sending, serving
 
 SECRET_KEY, OLDER_KEY = "sk_test_demo", "sk_test_older"
 SECRET: dict[str, Any] = {
@@ -1191,12 +1191,6 @@ def test_as_many_failures_as_attempts_say_that_the_last_failed_too():
 def test_a_refund_that_is_not_among_those_of_its_transaction_is_not_there(number: int):
     with pytest.raises(NotAtProvider):
         looked_up(success([a_refund(merchant_note=f"{PAYMENT_ID}.{number}")]))
-
-
-def in_turn(*behaviours: Behaviour) -> Behaviour:
-    """Behave so with the first connection, so with the second; there must be no third."""
-    left = list(behaviours)
-    return lambda connection: left.pop(0)(connection)
 
 
 def looked_up_twice(*behaviours: Behaviour) -> tuple[RefundTaken, list[bytes]]:
