@@ -11,17 +11,16 @@ Amounts go over the wire in hundredths of the major unit, whatever decimals the 
 from __future__ import annotations
 
 import hmac
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
-from urllib.parse import quote
 
 from chalicelib.channels import checkouts
 from chalicelib.channels.amounts import UnusableAmount, check_hundredths
+from chalicelib.channels.asking import SAID_LENGTH_MAX, SECONDS_MAX, ask, note_of, quoted
 from chalicelib.channels.callers import InvalidSignature, note_failure
 from chalicelib.channels.checkouts import (
     Begun,
@@ -43,11 +42,11 @@ from chalicelib.channels.interface import (
     texts,
 )
 from chalicelib.channels.reports import ForeignReference, Unreadable, answered
-from chalicelib.channels.strict_json import Malformed, Number, read_object
+from chalicelib.channels.strict_json import Number, read_object
 from chalicelib.domain.errors import MwangaError
 from chalicelib.domain.money import Currency
 from chalicelib.domain.payment import Payment, Refund, payment_id_of
-from chalicelib.runtime.one_call import Answer, NoAnswer, NotSent, call, is_base_url
+from chalicelib.runtime.one_call import is_base_url
 from chalicelib.services.currencies import currency_of
 from chalicelib.services.ports import (
     NotAtProvider,
@@ -56,7 +55,6 @@ from chalicelib.services.ports import (
     ProviderRefused,
     ProviderRequest,
     ProviderUncertain,
-    ProviderUnreachable,
     RecoveryClass,
     RefundTaken,
     RefusalClass,
@@ -66,9 +64,7 @@ from chalicelib.services.ports import (
 
 KEY = "paystack"
 SECRET = "channels/paystack"  # noqa: S105 - the name of a secret, not a secret
-SECONDS_MAX = 20
 REFUNDS_PER_PAGE = 100
-SHOWN_LENGTH_MAX = 100
 
 _REFERENCE = re.compile(r"[0-9a-f]{32}")
 """How our references look. Whatever else the provider's account is used for has others."""
@@ -437,7 +433,7 @@ class PaystackProvider:
             TakenBack: the payer has the money back.
             ProviderUnreachable, ProviderUncertain, SecretMissing: it cannot be told now.
         """
-        said = self._ask("GET", f"/transaction/verify/{_quoted(payment.reference)}")
+        said = self._ask("GET", f"/transaction/verify/{quoted(payment.reference)}")
         if said.is_not_found:
             return None
         data = said.fields()
@@ -473,7 +469,7 @@ class PaystackProvider:
                 "transaction": payment.reference,
                 "amount": hundredths,
                 "currency": payment.currency,
-                "merchant_note": _note_of(payment, refund),
+                "merchant_note": note_of(payment, refund),
             },
         )
         if said.is_refusal and said.http_status != 429:
@@ -496,7 +492,7 @@ class PaystackProvider:
         """
         if refund.reference is not None:
             # The provider gave us this id: that it should not know it is no proof of absence.
-            return _state_of(self._ask("GET", f"/refund/{_quoted(refund.reference)}").fields())
+            return _state_of(self._ask("GET", f"/refund/{quoted(refund.reference)}").fields())
         return _state_of(_found(self._refunds_of(payment), payment, refund))
 
     def _refunds_of(self, payment: Payment) -> list[Mapping[str, Any]]:
@@ -510,7 +506,7 @@ class PaystackProvider:
         for name in (payment.receipt, payment.reference):
             if name is None:
                 continue
-            path = f"/refund?transaction={_quoted(name)}&perPage={REFUNDS_PER_PAGE}"
+            path = f"/refund?transaction={quoted(name)}&perPage={REFUNDS_PER_PAGE}"
             said = self._ask("GET", path, seconds=SECONDS_MAX / 2)
             if said.is_refusal and said.http_status in (400, 404, 422):
                 continue  # it does not take that name
@@ -526,13 +522,9 @@ class PaystackProvider:
         method: str,
         path: str,
         body: Mapping[str, object] | None = None,
-        seconds: float | None = None,
+        seconds: float = SECONDS_MAX,
     ) -> _Said:
         return _ask(_configuration(self._secrets(SECRET)), method, path, body, seconds)
-
-
-def _note_of(payment: Payment, refund: Refund) -> str:
-    return f"{payment.payment_id}.{refund.number}"
 
 
 def _found(items: list[Mapping[str, Any]], payment: Payment, refund: Refund) -> Mapping[str, Any]:
@@ -543,7 +535,7 @@ def _found(items: list[Mapping[str, Any]], payment: Payment, refund: Refund) -> 
         ProviderUncertain: it is not to be seen, but one that is there might be it, or the list
             goes on. Who repeats a refund then may pay twice.
     """
-    ours = [item for item in items if item.get("merchant_note") == _note_of(payment, refund)]
+    ours = [item for item in items if item.get("merchant_note") == note_of(payment, refund)]
     going = next((item for item in ours if item.get("status") != "failed"), None)
     if going is not None:
         return going
@@ -601,7 +593,7 @@ class _Said:
         """The refusal, in words fit for a log."""
         if self.http_status == 401:
             return ProviderRefused("authentication_failed")
-        return ProviderRefused("refused_by_provider", shown(self.message, SHOWN_LENGTH_MAX))
+        return ProviderRefused("refused_by_provider", shown(self.message, SAID_LENGTH_MAX))
 
     def fields(self) -> Mapping[str, Any]:
         """The object that a success carries.
@@ -627,7 +619,7 @@ class _Said:
 
     def _success(self) -> object:
         if not 200 <= self.http_status < 300 or self.status is not True:
-            said = shown(self.message, SHOWN_LENGTH_MAX)
+            said = shown(self.message, SAID_LENGTH_MAX)
             raise ProviderUncertain(f"HTTP status {self.http_status}: {said}")
         return self.data
 
@@ -637,7 +629,7 @@ def _ask(
     method: str,
     path: str,
     body: Mapping[str, object] | None = None,
-    seconds: float | None = None,
+    seconds: float = SECONDS_MAX,
 ) -> _Said:
     """Ask once, for at most that many seconds.
 
@@ -645,29 +637,7 @@ def _ask(
         ProviderUnreachable: it certainly did not arrive.
         ProviderUncertain: there is no whole answer in JSON.
     """
-    headers = {
-        "Authorization": f"Bearer {configuration.secret_keys[0]}",
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-    }
-    sent = None if body is None else json.dumps(body).encode()
-    try:
-        url = f"{configuration.base_url}{path}"
-        return _read(call(method, url, headers, seconds or SECONDS_MAX, sent))
-    except NotSent as unsent:
-        raise ProviderUnreachable(str(unsent)) from unsent
-    except NoAnswer as unanswered:
-        raise ProviderUncertain(str(unanswered)) from unanswered
-
-
-def _read(answer: Answer) -> _Said:
-    try:
-        said = read_object(answer.body)
-    except Malformed as malformed:
-        raise ProviderUncertain(f"HTTP status {answer.status}, not JSON") from malformed
-    message = _SECRET_SHOWN.sub("sk_...", _word(said.get("message")))
-    return _Said(answer.status, said.get("status"), message, said.get("data"))
-
-
-def _quoted(text: str) -> str:
-    return quote(text, safe="")
+    headers = {"Authorization": f"Bearer {configuration.secret_keys[0]}"}
+    said = ask(method, f"{configuration.base_url}{path}", headers, body, seconds)
+    message = _SECRET_SHOWN.sub("sk_...", _word(said.at("message")))
+    return _Said(said.status, said.at("status"), message, said.at("data"))

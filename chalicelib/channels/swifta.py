@@ -43,6 +43,7 @@ from chalicelib.channels.interface import (
     TooLarge,
     check_size,
 )
+from chalicelib.channels.reports import Unreadable
 from chalicelib.channels.strict_json import Malformed, read_object, written
 from chalicelib.domain.errors import FieldError, MwangaError, Refusal, Refused
 from chalicelib.domain.money import Currency
@@ -77,12 +78,6 @@ class StaleTimestamp(Intruder):
     """The time of the message is not now."""
 
     code = "stale_timestamp"
-
-
-class Unreadable(MwangaError):
-    """A message lacks what it should say. The detail names the field."""
-
-    code = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)

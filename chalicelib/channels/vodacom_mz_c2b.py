@@ -25,6 +25,7 @@ from chalicelib.channels.interface import (
     check_size,
     texts,
 )
+from chalicelib.channels.reports import Unreadable
 from chalicelib.channels.strict_json import Malformed, read_object
 from chalicelib.domain.errors import MwangaError, Refusal
 from chalicelib.domain.money import Currency
@@ -54,12 +55,6 @@ WORDS: Mapping[Refusal, str] = {
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _TRANSACTION = re.compile(r"[A-Za-z0-9._-]{1,60}")
-
-
-class Unreadable(MwangaError):
-    """Nothing can be done with a body as it is. The detail names the field."""
-
-    code = "unreadable"
 
 
 # --- the endpoints --------------------------------------------------------------------------------

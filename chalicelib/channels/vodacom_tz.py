@@ -41,6 +41,7 @@ from chalicelib.channels.interface import (
     shown,
     texts,
 )
+from chalicelib.channels.reports import Unreadable
 from chalicelib.channels.xml_bodies import XML, UnreadableXml, child_of, read_xml, texts_of, written
 from chalicelib.domain.errors import MwangaError
 from chalicelib.domain.payment import Claim, Payment
@@ -88,12 +89,6 @@ class WrongPassword(Intruder):
     """The digest is missing, or not made with one of the live passwords for our own id."""
 
     code = "wrong_password"
-
-
-class Unreadable(MwangaError):
-    """No claim can be made of a request. The detail names the field."""
-
-    code = "unreadable"
 
 
 # --- the endpoint -----------------------------------------------------------------------------

@@ -17,14 +17,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.channels import paystack
+from chalicelib.channels import asking, paystack
 from chalicelib.channels.checkouts import ProviderUnavailable
 from chalicelib.channels.interface import FieldErrors, TooLarge, UnsupportedMediaType
 from chalicelib.channels.paystack import CHANNEL
 from chalicelib.channels.strict_json import Malformed
 from chalicelib.domain.errors import InvalidAmount, MwangaError, Refusal, Refused
 from chalicelib.domain.payment import Claim, Payment, Refund, Status, started
-from chalicelib.runtime.one_call import Answer
+from chalicelib.runtime.one_call import Answer, call
 from chalicelib.services.ports import (
     NotAtProvider,
     OutcomeUnknown,
@@ -449,7 +449,7 @@ json_values = st.recursive(
 def test_no_checkout_brings_an_error_that_we_did_not_mean(changes: dict[str, Any]):
     desk = FrontDesk({"channels/paystack": SECRET})
     answer = Answer(200, b'{"status": true, "data": {"authorization_url": "https://a.example"}}')
-    with patch.object(paystack, "call", lambda *_: answer):
+    with patch.object(asking, "call", lambda *_: answer):
         for body in (changes, {**CHECKOUT, **changes}):
             with suppress(MwangaError):
                 assert paystack.checkout(post(body), desk).status == 201
@@ -1313,7 +1313,10 @@ def test_an_answer_that_is_not_whole_or_not_clear_is_uncertain(
 def test_a_slow_answer_is_uncertain(
     question: Callable[[Behaviour], object], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(paystack, "SECONDS_MAX", 0.2)
+    def hurried(method: str, url: str, headers: Any, _: float, *rest: Any) -> Answer:
+        return call(method, url, headers, 0.2, *rest)
+
+    monkeypatch.setattr(asking, "call", hurried)
     with pytest.raises(ProviderUncertain):
         question(lambda connection: connection.recv(1))
 
@@ -1370,7 +1373,7 @@ answers = st.builds(
 @given(answers)
 def test_any_answer_has_one_of_the_agreed_meanings(answer: Answer):
     known = Refund(1, 500_00, reference="77")
-    with patch.object(paystack, "call", lambda *_: answer):
+    with patch.object(asking, "call", lambda *_: answer):
         asked_of = provider("http://a.example")
         with suppress(ProviderUncertain):
             assert isinstance(asked_of.verify(payment_of()), Paid | None)
