@@ -41,6 +41,7 @@ from chalicelib.domain.money import Currency
 from chalicelib.domain.payment import Payment, Refund, payment_id_of
 from chalicelib.services.currencies import currency_of
 from chalicelib.services.ports import (
+    NOT_KNOWN_THERE,
     Paid,
     ProviderAnswer,
     ProviderRefused,
@@ -340,7 +341,7 @@ def _is_refusal(said: Said) -> bool:
 
 def _refusal(said: Said) -> ProviderRefused:
     if said.status == 401:
-        return ProviderRefused("authentication_failed")
+        return ProviderRefused(NOT_KNOWN_THERE)
     return said.refused("refused_by_provider", said.text("message"))
 
 

@@ -60,6 +60,7 @@ from chalicelib.runtime.sessions import Session, SessionRefused, Sessions
 from chalicelib.services.currencies import currency_of
 from chalicelib.services.phones import InvalidPhone
 from chalicelib.services.ports import (
+    NOT_KNOWN_THERE,
     Paid,
     ProviderAnswer,
     ProviderRefused,
@@ -428,7 +429,7 @@ class FlutterwaveV4Provider:
         try:
             return self._sessions.call(credentials, lambda: _log_in(keys), work)
         except SessionRefused:
-            raise ProviderRefused("authentication_failed") from None
+            raise ProviderRefused(NOT_KNOWN_THERE) from None
 
 
 def _log_in(keys: Keys) -> Session:

@@ -49,6 +49,7 @@ from chalicelib.domain.payment import Payment, Refund, payment_id_of
 from chalicelib.runtime.one_call import is_base_url
 from chalicelib.services.currencies import currency_of
 from chalicelib.services.ports import (
+    NOT_KNOWN_THERE,
     NotAtProvider,
     Paid,
     ProviderAnswer,
@@ -592,7 +593,7 @@ class _Said:
     def refusal(self) -> ProviderRefused:
         """The refusal, in words fit for a log."""
         if self.http_status == 401:
-            return ProviderRefused("authentication_failed")
+            return ProviderRefused(NOT_KNOWN_THERE)
         return ProviderRefused("refused_by_provider", shown(self.message, SAID_LENGTH_MAX))
 
     def fields(self) -> Mapping[str, Any]:

@@ -46,6 +46,7 @@ from chalicelib.runtime.sessions import Session, SessionRefused, Sessions
 from chalicelib.services.collect import NoSuchPayment
 from chalicelib.services.currencies import currency_of
 from chalicelib.services.ports import (
+    NOT_KNOWN_THERE,
     Paid,
     ProviderAnswer,
     ProviderRefused,
@@ -406,7 +407,7 @@ class PesapalProvider:
         try:
             return self._sessions.call(credentials, lambda: _log_in(keys), work)
         except SessionRefused:
-            raise ProviderRefused("authentication_failed") from None
+            raise ProviderRefused(NOT_KNOWN_THERE) from None
 
 
 def _log_in(keys: Keys) -> Session:
@@ -426,7 +427,7 @@ def _log_in(keys: Keys) -> Session:
     if said.is_success and TOKEN.fullmatch(token):
         return Session(token, _lifetime(said.text("expiryDate")))
     if said.status in (400, 401, 403) or said.text("error", "code") == WRONG_KEYS:
-        raise ProviderRefused("authentication_failed")
+        raise ProviderRefused(NOT_KNOWN_THERE)
     raise ProviderUnreachable("the log-in brought no session")
 
 
