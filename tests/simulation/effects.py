@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import botocore.client
 import pytest
 
-from chalicelib.channels import paystack
+from chalicelib.channels import asking
 from chalicelib.manufacturers import answers
 from chalicelib.sms.log import LogGateway
 
@@ -86,7 +86,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", requested)
     monkeypatch.setattr(answers, "call", called)
-    monkeypatch.setattr(paystack, "call", called)
+    monkeypatch.setattr(asking, "call", called)
     monkeypatch.setattr(LogGateway, "send", sent)
 
 

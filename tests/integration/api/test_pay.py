@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from chalicelib.api.pay_words import WORDS, PayWords, best_language
 from chalicelib.channels import asking
-from chalicelib.channels import paystack as paystack_channel
 from chalicelib.runtime.one_call import Answer, NotSent
 from tests.integration.api.conftest import Api, Place, Reply
 
@@ -122,7 +121,7 @@ def paystack() -> Iterator[list[Any]]:
             raise said
         return Answer(200, said)
 
-    with patch.object(paystack_channel, "call", answer), patch.object(asking, "call", answer):
+    with patch.object(asking, "call", answer):
         yield script
 
 
