@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.domain.errors import MwangaError
@@ -24,7 +24,7 @@ RECONCILE_SPARE = timedelta(seconds=20)
 """What is left of the function's time for the part of the proof that is under way."""
 
 MOVE_SPARE = timedelta(seconds=60)
-"""What is left of the function's time for the file of an export that is under way."""
+"""What is left of the function's time for the file or the part of a report under way."""
 
 Handle = Callable[[Mapping[str, Any]], None]
 
@@ -84,8 +84,12 @@ def call_provider(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
 
 
 def move(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
-    """Make each step of an import or export."""
+    """Make each step of an import, export or report."""
     context: Any = event.context
+
+    def until() -> datetime:
+        left = timedelta(milliseconds=context.get_remaining_time_in_millis())
+        return wiring.clock.now() + left - MOVE_SPARE
 
     def handle(body: Mapping[str, Any]) -> None:
         move_id = body["move_id"]
@@ -96,9 +100,10 @@ def move(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
                 wiring.statements.compare(move_id)
             case "write":
                 wiring.move_in.write(move_id, body["part"])
+            case "report":
+                wiring.make_reports.work(move_id, until())
             case _:
-                left = timedelta(milliseconds=context.get_remaining_time_in_millis())
-                wiring.move_out.work(move_id, wiring.clock.now() + left - MOVE_SPARE)
+                wiring.move_out.work(move_id, until())
 
     return _each(event, wiring, handle)
 
@@ -111,7 +116,8 @@ def sweep(wiring: Wiring) -> None:
 
 
 def reconcile(event: CloudWatchEvent, wiring: Wiring) -> None:
-    """Go on with the proof of the books, or do what the detail of the event asks for.
+    """Go on with the proof of the books, and have a day that has ended closed; or do what the
+    detail of the event asks for.
 
     ``{"start": "now"}`` starts the proof at once; ``{"customer_id": "C17"}`` proves the books of
     that customer, and nothing else.
@@ -126,6 +132,7 @@ def reconcile(event: CloudWatchEvent, wiring: Wiring) -> None:
         wiring.clock.now() + left - RECONCILE_SPARE,
         start_now=event.detail.get("start") == "now",
     )
+    wiring.make_reports.close_what_ended()
 
 
 def check_manufacturer(event: Any, wiring: Wiring) -> dict[str, str]:

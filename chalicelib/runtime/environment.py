@@ -59,6 +59,11 @@ def files_bucket() -> str:
     return _required("FILES_BUCKET")
 
 
+def reports_bucket() -> str:
+    """The bucket in which reports for finance are kept."""
+    return _required("REPORTS_BUCKET")
+
+
 def sms_gateway() -> str:
     """The key of the SMS gateway; ``log`` where none is configured."""
     return os.environ.get("SMS_GATEWAY") or "log"

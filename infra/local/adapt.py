@@ -83,7 +83,8 @@ def _staff_checked_often(template: Template, _: LocalAddresses) -> None:
 
 
 def _files_in_the_clear(template: Template, _: LocalAddresses) -> None:
-    del template["Resources"]["FilesBucketPolicy"]
+    for bucket in ("FilesBucket", "ReportsBucket"):
+        del template["Resources"][f"{bucket}Policy"]
 
 
 DIFFERENCES = (
@@ -132,8 +133,8 @@ DIFFERENCES = (
         apply=_staff_checked_often,
     ),
     Difference(
-        places=("Resources.FilesBucketPolicy",),
-        reason="It denies what does not come by TLS. The emulator is on this machine, without TLS.",
+        places=("Resources.FilesBucketPolicy", "Resources.ReportsBucketPolicy"),
+        reason="They deny what does not come by TLS. The emulator is on this machine, without TLS.",
         apply=_files_in_the_clear,
     ),
 )

@@ -110,6 +110,16 @@ from chalicelib.services.ports.records import (
     SiteKind,
     WrongTries,
 )
+from chalicelib.services.ports.reports import (
+    Closings,
+    Portion,
+    Report,
+    ReportFile,
+    ReportKind,
+    Reports,
+    ReportState,
+    WholeTables,
+)
 from chalicelib.services.ports.runtime import Clock, Journal
 from chalicelib.services.ports.sms import SmsFailed, SmsGateway
 from chalicelib.services.ports.stores import (
@@ -149,6 +159,7 @@ __all__ = [
     "Checkable",
     "Circuits",
     "Clock",
+    "Closings",
     "ConditionFailed",
     "Customer",
     "Customers",
@@ -192,6 +203,7 @@ __all__ = [
     "Paid",
     "PassState",
     "Payments",
+    "Portion",
     "Provider",
     "ProviderAnswer",
     "ProviderRefused",
@@ -209,7 +221,12 @@ __all__ = [
     "Registration",
     "RegistrationStatus",
     "Registry",
+    "Report",
+    "ReportFile",
+    "ReportKind",
+    "ReportState",
     "ReportedDifference",
+    "Reports",
     "Reserver",
     "RowError",
     "SealBroken",
@@ -240,6 +257,7 @@ __all__ = [
     "VendorSilent",
     "VendorUnreachable",
     "VersionConflict",
+    "WholeTables",
     "WrongTries",
     "WrongTriesStore",
     "can_be_checked",
