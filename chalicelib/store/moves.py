@@ -37,9 +37,7 @@ from chalicelib.store.cursors import Listing
 from chalicelib.store.dynamodb import find, put, put_next_revision
 from chalicelib.store.transaction import Transaction, WritesRefused
 
-ITSELF = "itself"
-"""The range key of what is no part of something else."""
-
+_ITSELF = "itself"
 _IMPORTS, _EXPORTS = "import", "export"
 _ERROR, _PART = "error#", "part#"
 
@@ -69,7 +67,7 @@ class ImportRow(Table):
     record: ClassVar[type[Any]] = Import
 
     move_id = UnicodeAttribute(hash_key=True)
-    item = UnicodeAttribute(range_key=True, default=ITSELF)
+    item = UnicodeAttribute(range_key=True, default=_ITSELF)
     list = UnicodeAttribute(default=_IMPORTS)
     made_at = MomentAttribute()
     format = ChoiceAttribute(FileFormat)
@@ -150,7 +148,7 @@ class ExportRow(Table):
     record: ClassVar[type[Any]] = Export
 
     move_id = UnicodeAttribute(hash_key=True)
-    item = UnicodeAttribute(range_key=True, default=ITSELF)
+    item = UnicodeAttribute(range_key=True, default=_ITSELF)
     list = UnicodeAttribute(default=_EXPORTS)
     made_at = MomentAttribute()
     state = ChoiceAttribute(ExportState)
@@ -210,7 +208,7 @@ class DynamoImports:
         Raises:
             TryAgain: see there.
         """
-        row = find(ImportRow, import_id, ITSELF)
+        row = find(ImportRow, import_id, _ITSELF)
         return row.value() if row else None
 
     def save(self, moving: Import) -> Import:
@@ -233,7 +231,7 @@ class DynamoImports:
             ImportRow.written_rows.add(written),
             ImportRow.failed_rows.add(failed),
         ]
-        itself = ImportRow(move_id=import_id, item=ITSELF)
+        itself = ImportRow(move_id=import_id, item=_ITSELF)
         transaction = Transaction()
         transaction.put("part", done, ImportPartRow.item.does_not_exist())
         transaction.update("import", itself, counted, ImportRow.state == ImportState.WRITING)
@@ -289,7 +287,7 @@ class DynamoExports:
         Raises:
             TryAgain: see there.
         """
-        row = find(ExportRow, export_id, ITSELF)
+        row = find(ExportRow, export_id, _ITSELF)
         return row.value() if row else None
 
     def save(self, moving: Export) -> Export:

@@ -26,10 +26,11 @@ from chalicelib.store.attributes import (
 from chalicelib.store.connection import Table
 from chalicelib.store.cursors import Listing
 from chalicelib.store.dynamodb import ConditionUnmet, find, put, put_next_revision
-from chalicelib.store.moves import ITSELF, MovesByTime
+from chalicelib.store.moves import MovesByTime
 from chalicelib.store.transaction import Transaction, WritesRefused
 
 _REPORTS, _CLOSINGS = "report", "closings"
+"""What they stand under in their table: no import or export is found by a report's id."""
 
 
 class ReportRow(Table):
@@ -44,7 +45,7 @@ class ReportRow(Table):
     record: ClassVar[type[Any]] = Report
 
     move_id = UnicodeAttribute(hash_key=True)
-    item = UnicodeAttribute(range_key=True, default=ITSELF)
+    item = UnicodeAttribute(range_key=True, default=_REPORTS)
     list = UnicodeAttribute(default=_REPORTS)
     kind = ChoiceAttribute(ReportKind)
     state = ChoiceAttribute(ReportState)
@@ -90,7 +91,7 @@ class ClosingsRow(Table):
     record: ClassVar[type[Any]] = Closings
 
     move_id = UnicodeAttribute(hash_key=True, default=_CLOSINGS)
-    item = UnicodeAttribute(range_key=True, default=ITSELF)
+    item = UnicodeAttribute(range_key=True, default=_CLOSINGS)
     first_day = DayAttribute()
     last_day = DayAttribute()
 
@@ -147,16 +148,16 @@ class DynamoReports:
         Raises:
             TryAgain: see there.
         """
-        row = find(ClosingsRow, _CLOSINGS, ITSELF)
+        row = find(ClosingsRow, _CLOSINGS, _CLOSINGS)
         return row.value() if row else None
 
     def get(self, report_id: str) -> Report | None:
-        """The report, read consistently. An import or export is none.
+        """The report, read consistently.
 
         Raises:
             TryAgain: see there.
         """
-        row = find(ReportRow, report_id, ITSELF) if is_report_id(report_id) else None
+        row = find(ReportRow, report_id, _REPORTS)
         return row.value() if row else None
 
     def save(self, report: Report) -> Report:
@@ -175,8 +176,3 @@ class DynamoReports:
         """
         rows, after = _ALL.part(_REPORTS, limit, cursor, scan_index_forward=False)
         return Page([row.value() for row in rows], after)
-
-
-def is_report_id(report_id: str) -> bool:
-    """Whether a report can have that id."""
-    return report_id.startswith(tuple(f"{kind.value}-" for kind in ReportKind))

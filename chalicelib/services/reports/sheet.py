@@ -83,7 +83,10 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure. ``expected`` and ``found`` are of a difference."""
+    """One figure: of money, or of things that are only counted (``counted``).
+
+    ``expected`` and ``found`` are of a difference.
+    """
 
     label: str
     figure: Sum = NOTHING
@@ -91,6 +94,7 @@ class Row:
     detail: str = ""
     expected: str = ""
     found: str = ""
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,9 +242,9 @@ def _accounts(closing: Closing, zone: ZoneInfo) -> Section:
         return Section("accounts", "CUSTOMERS' ACCOUNTS", ())
     at = f"{accounts.finished_at.astimezone(zone):%Y-%m-%d %H:%M}"
     rows = (
-        Row("Compared", Sum(accounts.customers - accounts.busy), detail=at),
-        Row("Left for the next time", Sum(accounts.busy)),
-        Row("Differences", Sum(accounts.differences_count)),
+        Row(f"Compared, {at}", Sum(accounts.customers - accounts.busy), counted=True),
+        Row("Left for the next time", Sum(accounts.busy), counted=True),
+        Row("Differences", Sum(accounts.differences_count), counted=True),
     )
     return Section("accounts", "CUSTOMERS' ACCOUNTS", rows)
 
@@ -251,7 +255,7 @@ def _differences(closing: Closing, currency: Currency) -> Section:
         rows += [_account_row(each, currency) for each in closing.accounts.differences]
     unnamed = differences_of(closing) - len(rows)
     if unnamed > 0:
-        rows.append(Row("more, see the log", Sum(unnamed)))
+        rows.append(Row("More, see the log", Sum(unnamed), counted=True))
     return Section("differences", "DIFFERENCES", tuple(rows))
 
 
@@ -319,7 +323,9 @@ def _text_lines(sheet: Sheet) -> Iterator[str]:
 
 def _row_lines(row: Row, currency: Currency) -> Iterator[str]:
     """One line, or two where a long name leaves no room for the figures."""
-    label = f"  {row.label}" + (f" ({row.figure.count})" if row.figure.count else "")
+    label = f"  {row.label}"
+    if row.figure.count and not row.counted:
+        label += f" ({row.figure.count})"
     told = _told(row, currency)
     if len(label) + len(told) < WIDTH:
         yield label + told.rjust(WIDTH - len(label))
@@ -333,8 +339,8 @@ def _row_lines(row: Row, currency: Currency) -> Iterator[str]:
 def _told(row: Row, currency: Currency) -> str:
     if row.expected or row.found:
         return f"{row.expected or 'nothing'} -> {row.found or 'nothing'}"
-    if row.figure.amount_minor == 0 and row.figure.count:
-        return row.detail if row.label == "Compared" else ""
+    if row.counted:
+        return str(row.figure.count)
     return _grouped(format_exact(row.figure.amount_minor, currency))
 
 
@@ -378,7 +384,13 @@ def _csv_rows(sheet: Sheet) -> Iterator[tuple[str, ...]]:
 def _csv_row(code: str, row: Row, currency: Currency) -> tuple[str, ...]:
     return (
         *(code, row.label, row.detail, str(row.figure.count)),
-        *(format_exact(row.figure.amount_minor, currency), currency.code),
+        *_amount(row, currency),
         *(format_units(row.figure.units) if row.unit else "", row.unit),
         *(row.expected, row.found),
     )
+
+
+def _amount(row: Row, currency: Currency) -> tuple[str, str]:
+    if row.counted or row.expected or row.found:
+        return "", ""
+    return format_exact(row.figure.amount_minor, currency), currency.code
