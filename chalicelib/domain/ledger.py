@@ -10,6 +10,7 @@ one. Whatever changes later, also of an old payment, is thereby in the later per
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,7 @@ from chalicelib.domain.books import Posting
 from chalicelib.domain.payment import (
     ENTRY_CHANNEL,
     EVENTS_MAX,
+    FINAL,
     PAID_OTHERWISE,
     RESULT_NOT_TAKEN,
     REVERSED,
@@ -122,13 +124,15 @@ class Fault(StrEnum):
 
     ``money``: what is in its places is not its amount. ``claim``: its amount, currency or serial
     number are not those that it was stored with. ``tokens``: its finished vends and its tokens do
-    not belong together (both are counts). ``missing``: payments that an earlier closing has seen
-    are not there any more. ``unreadable``: it is not in our form.
+    not belong together (both are counts). ``doubled``: its money waits under another id too.
+    ``missing``: payments that an earlier closing has seen are not there any more. ``unreadable``:
+    it is not in our form.
     """
 
     MONEY = "money"
     CLAIM = "claim"
     TOKENS = "tokens"
+    DOUBLED = "doubled"
     MISSING = "missing"
     UNREADABLE = "unreadable"
 
@@ -231,6 +235,19 @@ def _is_as_claimed(payment: Payment) -> bool:
     return claim_hash(claim) == payment.claim_hash
 
 
+def waiting_mark(payment: Payment) -> str | None:
+    """What tells money that waits outside all accounts from any other; none of what does not wait.
+
+    Two reports of one channel never have one reference and come at the same microsecond: a second
+    payment with this mark is a copy, and would be given back once more.
+    """
+    waits = has_moved(payment) and not payment.account_versions and payment.kept_minor > 0
+    if not waits or payment.status in FINAL:
+        return None
+    told = f"{payment.channel}\n{payment.reference}\n{payment.received_at.isoformat()}"
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
 def figures_of(payment: Payment, seen_until: datetime | None) -> Iterator[tuple[Key, Sum]]:
     """What a payment adds to the figures. ``seen_until`` is when the last closing was cut."""
     if payment.channel != ENTRY_CHANNEL and payment.amount_minor:
@@ -321,7 +338,9 @@ def missing(before: Figures, now: Figures) -> Iterator[Unaccounted]:
         if key[0] == Of.IN:
             found = now.get((Of.IN_BEFORE, *key[1:]), NOTHING)
             if found.count < was.count or found.amount_minor < was.amount_minor:
-                ref = f"{was.count - found.count} of {' '.join(key[1:])}"
+                ref = " ".join(key[1:])
+                if found.count < was.count:
+                    ref += f", {was.count - found.count} gone"
                 yield Unaccounted(
                     Fault.MISSING, ref, int(was.amount_minor), int(found.amount_minor)
                 )

@@ -13,11 +13,13 @@ from chalicelib.domain.ledger import (
     Fault,
     Figures,
     Key,
+    Of,
     Sum,
     Unaccounted,
     faults_of,
     figures_of,
     figures_of_entry,
+    waiting_mark,
 )
 from chalicelib.domain.payment import Payment
 from chalicelib.services.entries import posting_of
@@ -25,6 +27,10 @@ from chalicelib.services.ports import Entry, Reconciliation, ReportedDifference
 
 FAULTS_KEPT_MAX = 100
 """So many things are named; all are counted, with the money that they are about."""
+
+
+WAITING_MAX = 2000
+"""So many payments that wait outside all accounts are told apart: far more than ever should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,8 @@ class ProofOfAccounts:
 class Closing:
     """The figures of all payments that came in before ``cut``, and of all entries before it.
 
-    ``seen_until`` is the cut of the closing before it.
+    ``seen_until`` is the cut of the closing before it, and ``waiting`` are the marks of payments
+    that wait outside all accounts, while it is being made.
     """
 
     cut: datetime
@@ -54,6 +61,7 @@ class Closing:
     faults_minor: int = 0
     faults: list[Unaccounted] = field(default_factory=list)
     accounts: ProofOfAccounts | None = None
+    waiting: set[str] = field(default_factory=set)
 
     def take_payment(self, payment: Payment) -> None:
         """Add a payment, unless it came in later."""
@@ -64,6 +72,11 @@ class Closing:
             self._add(key, figure)
         for fault in faults_of(payment):
             self.blame(fault)
+        mark = waiting_mark(payment)
+        if mark in self.waiting:
+            self.blame(Unaccounted(Fault.DOUBLED, payment.payment_id, 0, payment.kept_minor))
+        elif mark is not None and len(self.waiting) < WAITING_MAX:
+            self.waiting.add(mark)
 
     def take_entry(self, entry: Entry) -> None:
         """Add a change of an account, unless it was made later."""
@@ -110,6 +123,7 @@ class Closing:
                     for fault in self.faults
                 ],
                 "accounts": _proof(self.accounts) if self.accounts else None,
+                "waiting": sorted(self.waiting),
             },
             separators=(",", ":"),
             ensure_ascii=False,
@@ -132,12 +146,16 @@ class Closing:
             faults_minor=told["faults_minor"],
             faults=[Unaccounted(Fault(fault), *rest) for fault, *rest in told["faults"]],
             accounts=_proof_of(told["accounts"]) if told["accounts"] else None,
+            waiting=set(told["waiting"]),
         )
 
 
-def in_order(closing: Closing) -> Closing:
-    """The closing with its faults by name: in which order it was read says nothing."""
-    return replace(closing, faults=sorted(closing.faults, key=lambda f: (f.fault, f.ref)))
+def completed(closing: Closing) -> Closing:
+    """The closing without what only its making needs, and with its faults by name: in which order
+    it was read says nothing."""
+    figures = {key: figure for key, figure in closing.figures.items() if key[0] != Of.IN_BEFORE}
+    faults = sorted(closing.faults, key=lambda fault: (fault.fault, fault.ref))
+    return replace(closing, figures=figures, faults=faults, waiting=set())
 
 
 def opening_figures(opening: Closing | None) -> Figures:

@@ -40,7 +40,7 @@ from chalicelib.services.ports import (
     VersionConflict,
     WholeTables,
 )
-from chalicelib.services.reports.closing import Closing, in_order
+from chalicelib.services.reports.closing import Closing, completed
 from chalicelib.services.reports.rows import ENTRIES, LINES, PAYMENTS, RowWriter, is_money
 from chalicelib.services.reports.sheet import Period, as_csv, as_text, differences_of, sheet_of
 
@@ -348,7 +348,7 @@ class MakeReports:
         if cursor is not None:
             return replace(report, cursor=cursor, work=closing.text())
         closing.take_proof(self._last_proof())
-        return replace(report, phase=_WRITE, cursor=None, work=in_order(closing).text())
+        return replace(report, phase=_WRITE, cursor=None, work=completed(closing).text())
 
     def _last_proof(self) -> Reconciliation | None:
         passes = self._reconciliations.list(PASSES_LOOKED_AT, None).items

@@ -57,7 +57,8 @@ _FAULTS: Mapping[Fault, str] = {
     Fault.MONEY: "is in its places with another sum",
     Fault.CLAIM: "was changed after it was stored",
     Fault.TOKENS: "has other tokens than vends",
-    Fault.MISSING: "payments are gone",
+    Fault.DOUBLED: "waits under another id too",
+    Fault.MISSING: "is less than the closing before saw",
     Fault.UNREADABLE: "cannot be read",
 }
 

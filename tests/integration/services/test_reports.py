@@ -312,9 +312,9 @@ def test_what_is_altered_removed_or_broken_by_hand_is_named_with_how_much(
     }
     assert found == {
         "imported.demo-T4 was changed after it was stored": ("", "79.00"),
-        "1 of direct 2026-03 payments are gone": ("1700.00", "1000.00"),
-        "1 of paystack 2026-03 payments are gone": ("150.00", "0.00"),
-        "0 of imported 2026-03 payments are gone": ("80.00", "79.00"),
+        "direct 2026-03, 1 gone is less than the closing before saw": ("1700.00", "1000.00"),
+        "paystack 2026-03, 1 gone is less than the closing before saw": ("150.00", "0.00"),
+        "imported 2026-03 is less than the closing before saw": ("80.00", "79.00"),
         "direct.demo-T1 has other tokens than vends": ("1", "0"),
         "direct.demo-T2 cannot be read": ("", ""),
         "C9 4 cannot be read": ("", ""),
@@ -325,6 +325,19 @@ def test_what_is_altered_removed_or_broken_by_hand_is_named_with_how_much(
     )
     assert diary.counted("BooksDifferences") == 7
     assert len(diary.said("payment_unaccounted")) == 7
+
+
+def test_money_that_waits_twice_is_found_before_it_goes_back_twice(
+    counter: Counter, clock: FixedClock, company: Company
+) -> None:
+    counter.pay(stranger("T3", 150))
+    original = counter.cloud.item("payments", payment_id="paystack.demo-T3") or {}
+    copy = {**original, "payment_id": {"S": "paystack.demo-T33"}}
+    counter.cloud.dynamodb.put_item(TableName="test-payments", Item=copy)
+    next_day(clock)
+    report = close(counter)
+    assert "1 difference in payments, about 150.00 KES" in report.sentence
+    assert " waits under another id too\n" in text_of(counter, report)
 
 
 @pytest.mark.usefixtures("household")

@@ -35,6 +35,7 @@ from chalicelib.domain.ledger import (
     missing,
     told_apart,
     total,
+    waiting_mark,
 )
 from chalicelib.domain.payment import (
     EVENTS_MAX,
@@ -242,11 +243,26 @@ class TestFaults:
         assert list(missing(before, figures(first, second, later, seen_until=cut))) == []
         gone = figures(first, later, seen_until=cut)
         assert list(missing(before, gone)) == [
-            Unaccounted(Fault.MISSING, "1 of direct 2026-03", 1500, 1000)
+            Unaccounted(Fault.MISSING, "direct 2026-03, 1 gone", 1500, 1000)
         ]
         assert list(missing(before, {})) == [
-            Unaccounted(Fault.MISSING, "2 of direct 2026-03", 1500, 0)
+            Unaccounted(Fault.MISSING, "direct 2026-03, 2 gone", 1500, 0)
         ]
+
+    def test_only_money_that_waits_has_a_mark_and_every_payment_its_own(self) -> None:
+        waits = payment(status=Status.REFUND_DUE, reason="no_plan")
+        assert waiting_mark(waits) == waiting_mark(replace(waits, payment_id="copy"))
+        others = (payment(name="T2"), replace(waits, channel="cash"))
+        assert waiting_mark(waits) not in map(waiting_mark, others)
+        taken = (Event(NOW, "held", reason=REVERSED),)
+        done = Refund(1, 1000, RefundState.DONE)
+        for still in (
+            settled((LineKind.ENERGY, 500)),
+            payment(status=Status.PENDING),
+            payment(status=Status.EXPIRED, events=taken),
+            payment(status=Status.REFUNDED, refunds=(done,)),
+        ):
+            assert waiting_mark(still) is None
 
 
 class TestEntries:

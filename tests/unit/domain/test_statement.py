@@ -64,6 +64,13 @@ def test_a_device_s_plan_is_known_by_the_device_and_by_what_took_its_place() -> 
     assert statement_of("C1", postings, START, END).closing.to_pay_minor == 600
 
 
+def test_credit_energy_and_fees_pay_no_plan() -> None:
+    kinds = (LineKind.CREDIT, LineKind.ENERGY, LineKind.ACCESS_RATE, LineKind.APPLIANCE)
+    paid = Posting("payment", 1, lines=tuple(Line(kind, "p-1", 5) for kind in kinds))
+    closing = statement_of("C1", dated([paid]), START, END).closing
+    assert closing == Balance(5, -5, Fraction(5))
+
+
 def test_what_is_not_in_order_is_not_hidden() -> None:
     stray = Posting("payment", 1, lines=(Line(LineKind.TIME, "SHS9", 300),))
     changed = Posting("changed", 2, changed=(ChangedPlan("p-9", 50),))
