@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from chalicelib.domain.account import Account
 from chalicelib.domain.errors import FieldError
 from chalicelib.services.entries import Act, entry_of
 from chalicelib.services.ports import (
+    OutcomeUnknown,
     Report,
     ReportKind,
     ReportState,
@@ -22,6 +24,7 @@ from chalicelib.services.reports import make
 from chalicelib.services.reports.make import ClosingLost, MakeReports, ReportNotFound
 from chalicelib.store import whole_tables
 from chalicelib.store.models import EntryRow
+from chalicelib.store.reports import ClosingsRow
 from chalicelib.wiring import Wiring
 from tests.integration.company import METER, NOW, SHS, Company, FixedClock, claim, plan
 from tests.integration.services.conftest import Counter, Diary
@@ -380,6 +383,17 @@ def test_more_differences_than_can_be_named_are_counted(
     assert [(row["item"], row["count"]) for row in rows] == [("More, see the log", "1")]
 
 
+def let_days_be_closed(counter: Counter, last: date, until: date) -> None:
+    """Days without anything, as if each of them had been closed."""
+    files = counter.wiring.report_files
+    content = files.get(f"closings/{last}.json")
+    assert content is not None
+    files.put(f"closings/{until}.json", content)
+    closed = counter.wiring.reports.closings()
+    assert closed is not None
+    ClosingsRow(first_day=closed.first_day, last_day=until).save()
+
+
 # --- months, periods, rows ------------------------------------------------------------------------
 
 
@@ -400,9 +414,9 @@ def test_a_month_is_told_when_its_last_day_is_closed(counter: Counter, clock: Fi
     )
     assert figures(counter, march)["money_in_total", "Money in"] == "1980.00"
     counter.pay(of_partner(METER, 20, "T7"))
-    for _ in range(30):
-        clock.move(timedelta(days=1))
-        close(counter)
+    let_days_be_closed(counter, date(2026, 3, 31), date(2026, 4, 29))
+    clock.move(timedelta(days=30))
+    close(counter)
     april = counter.wiring.make_reports.get("month-2026-04")
     assert figures(counter, april)["money_in_total", "Money in"] == "20.00"
     assert "Wed 1 Apr 2026 to Thu 30 Apr 2026\n" in text_of(counter, april)
@@ -583,6 +597,65 @@ def test_days_in_which_nothing_ran_are_closed_one_after_the_other(
     clock.move(timedelta(days=2))
     days = [close(counter).last_day.isoformat() for _ in range(3)]
     assert days == ["2026-03-11", "2026-03-12", "2026-03-12"]
+
+
+@pytest.mark.usefixtures("household")
+def test_a_closing_that_breaks_at_any_write_is_gone_on_with_and_counts_nothing_twice(
+    counter: Counter, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive(counter)
+    next_day(clock)
+    close(counter)
+    monkeypatch.setattr(whole_tables, "ITEMS_MAX", 6)
+    monkeypatch.setattr(make, "PORTIONS_PER_PART", 1)
+    broken, days = Broken(counter.wiring), 0
+    while True:
+        days += 1
+        clock.move(timedelta(days=1))
+        counter.pay(of_partner(SHS, 10, f"D{days}"))
+        day = f"day-{date(2026, 3, 10) + timedelta(days=days)}"
+        counter.wiring.make_reports.close_what_ended()
+        counter.cloud.take("moves")
+        broken.at = days
+        until = clock.now() + timedelta(minutes=1)
+        with suppress(OutcomeUnknown):
+            counter.wiring.make_reports.work(day, until)
+        broke, broken.at = broken.did(), 0
+        counter.wiring.make_reports.work(day, until)
+        told = figures(counter, counter.wiring.make_reports.get(day))
+        assert told["money_in_total", "Money in"] == ("0.00" if days == 1 else "10.00")
+        assert ("where_it_went", "In NO place") not in told
+        if not broke:
+            break
+    assert days > 6
+
+
+class Broken:
+    """Lets the n-th write of a closing fail: half of them have happened all the same."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.at = self._writes = 0
+        for port, name in ((wiring.report_files, "put"), (wiring.reports, "save")):
+            setattr(port, name, self._breaking(getattr(port, name)))
+
+    def _breaking(self, write: Any) -> Any:
+        def breaking(*arguments: Any) -> Any:
+            self._writes += 1
+            fails = self.at == self._writes
+            if fails and self.at % 2:
+                raise OutcomeUnknown
+            done = write(*arguments)
+            if fails:
+                raise OutcomeUnknown
+            return done
+
+        return breaking
+
+    def did(self) -> bool:
+        """Whether a write has failed; counting begins anew."""
+        failed = self._writes >= self.at
+        self._writes = 0
+        return failed
 
 
 def test_a_closing_that_somebody_has_deleted_is_missed(counter: Counter, clock: FixedClock) -> None:
