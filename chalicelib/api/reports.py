@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from fractions import Fraction
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from typing_extensions import TypedDict  # pydantic cannot describe the other one before 3.12
 
@@ -15,16 +15,12 @@ from chalicelib.api.routes import LIST, STAFF, Answer, Call, Routes, accepted, l
 from chalicelib.api.shapes import LineShape, Listed, day_text, time_text
 from chalicelib.domain.errors import FieldError
 from chalicelib.domain.money import Currency, format_exact, format_minor, format_units
-from chalicelib.domain.statement import Balance
-from chalicelib.services.customer_statements import CustomerStatement, StatementRow
 from chalicelib.services.ports import Report, Settings
-from chalicelib.services.reports.statement_sheet import (
-    lines_of,
-    statement_csv,
-    statement_text,
-    what_of,
-)
 from chalicelib.services.staff import Role
+
+if TYPE_CHECKING:  # every function imports this module, and few of them make a statement
+    from chalicelib.domain.statement import Balance
+    from chalicelib.services.customer_statements import CustomerStatement, StatementRow
 
 routes = Routes()
 
@@ -198,6 +194,8 @@ def show_account_statement(call: Call[None]) -> Answer:
 )
 def get_account_statement_csv(call: Call[None]) -> Answer:
     """Get a customer's statement for a spreadsheet."""
+    from chalicelib.services.reports.statement_sheet import statement_csv
+
     statement = _asked_for(call)
     content = statement_csv(statement, call.wiring.catalogue.settings())
     return _file(_name(statement, "csv"), content, CSV)
@@ -213,6 +211,8 @@ def get_account_statement_csv(call: Call[None]) -> Answer:
 )
 def get_account_statement_text(call: Call[None]) -> Answer:
     """Get a customer's statement to be read, or to be handed to them."""
+    from chalicelib.services.reports.statement_sheet import statement_text
+
     statement = _asked_for(call)
     content = statement_text(statement, call.wiring.catalogue.settings())
     return _file(_name(statement, "txt"), content, TEXT)
@@ -286,7 +286,7 @@ def _movement(row: StatementRow, currency: Currency) -> MovementShape:
     payment, entry = row.payment, row.entry
     return MovementShape(
         at=time_text(row.at),
-        what=what_of(row),
+        what=row.what,
         payment_id=payment.payment_id if payment else None,
         account_version=entry.account_version if entry else None,
         amount=format_minor(payment.amount_minor, currency) if payment else None,
@@ -296,7 +296,7 @@ def _movement(row: StatementRow, currency: Currency) -> MovementShape:
             LineShape(
                 kind=line.kind.value, ref=line.ref, amount=format_minor(line.amount_minor, currency)
             )
-            for line in lines_of(row)
+            for line in row.lines
         ],
         tokens=[
             StatementTokenShape(

@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from chalicelib.domain.account import Account
+from chalicelib.domain.allocation import Line
 from chalicelib.domain.books import postings_of
 from chalicelib.domain.errors import FieldError
 from chalicelib.domain.ledger import has_moved
@@ -47,6 +48,20 @@ class StatementRow:
     change: Balance
     payment: Payment | None = None
     entry: Entry | None = None
+
+    @property
+    def what(self) -> str:
+        """What happened: the name of the change, or the channel of the payment."""
+        if self.entry is not None:
+            return self.entry.what
+        return self.payment.channel if self.payment else ""
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Where the money went."""
+        if self.entry is not None:
+            return posting_of(self.entry).lines
+        return self.payment.lines if self.payment else ()
 
 
 @dataclass(frozen=True, slots=True)

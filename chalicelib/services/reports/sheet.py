@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
@@ -33,6 +33,9 @@ from chalicelib.services.reports.spreadsheet import spreadsheet
 
 WIDTH = 44
 """So many characters stand side by side on a phone."""
+
+PROOF_IS_FRESH = timedelta(hours=48)
+"""A proof of the accounts that is older says little of the day: one is made every day."""
 
 ALL_ACCOUNTED_FOR = "All money is accounted for."
 
@@ -168,6 +171,11 @@ def sentence_of(closing: Closing, currency: Currency) -> str:
         return (
             "All money of payments is accounted for, but customers' accounts are NOT right: "
             f"{accounts.differences_count} differences. See DIFFERENCES."
+        )
+    if accounts.finished_at < closing.cut - PROOF_IS_FRESH:
+        return (
+            "All money of payments is accounted for; the customers' accounts were last compared "
+            f"on {accounts.finished_at:%Y-%m-%d}."
         )
     return ALL_ACCOUNTED_FOR
 

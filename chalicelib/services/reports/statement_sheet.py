@@ -7,12 +7,10 @@ from datetime import datetime
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
-from chalicelib.domain.allocation import Line
 from chalicelib.domain.moment import local_day
 from chalicelib.domain.money import Currency, format_exact, format_minor
 from chalicelib.domain.statement import Balance
 from chalicelib.services.customer_statements import CustomerStatement, StatementRow
-from chalicelib.services.entries import posting_of
 from chalicelib.services.ports import Settings
 from chalicelib.services.reports.spreadsheet import spreadsheet
 
@@ -41,20 +39,6 @@ def statement_csv(statement: CustomerStatement, settings: Settings) -> bytes:
     return spreadsheet(COLUMNS, _csv_rows(statement, settings))
 
 
-def what_of(row: StatementRow) -> str:
-    """What happened, in one word or two."""
-    if row.entry is not None:
-        return row.entry.what
-    return row.payment.channel if row.payment else ""
-
-
-def lines_of(row: StatementRow) -> tuple[Line, ...]:
-    """Where the money went."""
-    if row.entry is not None:
-        return posting_of(row.entry).lines
-    return row.payment.lines if row.payment else ()
-
-
 def _text_lines(statement: CustomerStatement, settings: Settings) -> Iterator[str]:
     currency = Currency(settings.currency, settings.currency_decimals)
     zone = ZoneInfo(settings.time_zone)
@@ -67,7 +51,7 @@ def _text_lines(statement: CustomerStatement, settings: Settings) -> Iterator[st
     for row in statement.rows:
         yield ""
         yield f"{_day(row.at, zone)}  {_headline(row, currency)}"
-        for line in lines_of(row):
+        for line in row.lines:
             kind = _LINES[line.kind.value]
             yield f"  {kind} {line.ref}: {format_minor(line.amount_minor, currency)}"
     yield ""
@@ -75,7 +59,7 @@ def _text_lines(statement: CustomerStatement, settings: Settings) -> Iterator[st
 
 
 def _headline(row: StatementRow, currency: Currency) -> str:
-    what = what_of(row).replace("_", " ")
+    what = row.what.replace("_", " ")
     if row.payment is None:
         return what
     told = f"paid {format_minor(row.payment.amount_minor, currency)} by {what}"
@@ -103,11 +87,11 @@ def _csv_rows(statement: CustomerStatement, settings: Settings) -> Iterator[tupl
     blank = ("",) * 4
     yield (statement.first_day.isoformat(), "opening", *blank, *balances(statement.opening))
     for row in statement.rows:
-        day, what = _day(row.at, zone), what_of(row)
+        day, what = _day(row.at, zone), row.what
         ref = row.payment.payment_id if row.payment else ""
         amount = format_minor(row.payment.amount_minor, currency) if row.payment else ""
         yield (day, what, ref, "", "", amount, *balances(row.change))
-        for line in lines_of(row):
+        for line in row.lines:
             told = (line.kind.value, line.ref, format_minor(line.amount_minor, currency))
             yield (day, "line", ref, *told, "", "", "", currency.code)
     yield (statement.last_day.isoformat(), "closing", *blank, *balances(statement.closing))

@@ -371,6 +371,20 @@ def test_the_proof_of_the_accounts_stands_in_the_report_too(
     assert report.differences == len(rows)
 
 
+def test_a_proof_of_the_accounts_that_is_old_is_not_taken_for_one_of_today(
+    counter: Counter, clock: FixedClock
+) -> None:
+    counter.wiring.reconcile.run(clock.now() + timedelta(minutes=1))
+    next_day(clock)
+    assert close(counter).sentence == "All money is accounted for."
+    clock.move(timedelta(days=2))
+    close(counter)
+    assert close(counter).sentence == (
+        "All money of payments is accounted for; the customers' accounts were last compared on "
+        "2026-03-10."
+    )
+
+
 def test_more_differences_than_can_be_named_are_counted(
     counter: Counter, clock: FixedClock, household: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
