@@ -183,11 +183,11 @@ def logs_forget_and_are_encrypted(template: Template) -> Iterator[str]:
     for name, function in of_type(template, FUNCTION).items():
         own = function.get("FunctionName")
         text = own.get("Fn::Sub") if isinstance(own, dict) else own
-        group = by_name.get(str({"Fn::Sub": f"/aws/lambda/{text}"}))
-        if group is None:
+        own_group = by_name.get(str({"Fn::Sub": f"/aws/lambda/{text}"}))
+        if own_group is None:
             yield f"{name} has no log group in the template"
-        elif group not in as_list(template["Resources"][name].get("DependsOn", [])):
-            yield f"{name} could write before {group} is made"
+        elif own_group not in as_list(template["Resources"][name].get("DependsOn", [])):
+            yield f"{name} could write before {own_group} is made"
 
 
 def functions_are_of_a_chosen_size(template: Template) -> Iterator[str]:
