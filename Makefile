@@ -4,6 +4,7 @@
 # make demo      a payment's way through the running system, told step by step
 # make package   build what is deployed, into build/package
 # make checks    check what is deployed: rules, AWS's limits, linters
+# make rights    after make e2e: which rights of the functions' roles no test needed
 # make vulnerabilities   ask for known vulnerabilities of what is pinned: build/vulnerabilities.md
 # make bench     the write budget and the speed of the core
 # make openapi   write openapi.json anew
@@ -36,7 +37,7 @@ export AWS_ACCESS_KEY_ID := test
 export AWS_SECRET_ACCESS_KEY := test
 export AWS_DEFAULT_REGION := eu-west-1
 
-.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package checks vulnerabilities openapi manufacturers channels clean
+.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package checks rights vulnerabilities openapi manufacturers channels clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^Nothing/,$$d'
@@ -85,6 +86,7 @@ browser: $(READY)
 # Two local clouds, the files shared between them; each proves its books in the end.
 e2e: $(READY) browser
 	@echo "== $@"
+	@rm -rf build/role-calls
 	@$(PYTEST) $(PARALLEL) --no-loadscope-reorder tests/e2e
 
 bench: $(READY)
@@ -102,6 +104,10 @@ package: $(READY)
 
 checks: $(READY) $(CHECKS_READY)
 	@$(RUN) -m infra.checks
+
+# What `make e2e` did not need, though a role allows it.
+rights: $(READY)
+	@$(RUN) -m infra.checks.rights
 
 vulnerabilities: $(READY) $(CHECKS_READY)
 	@$(RUN) -m infra.vulnerabilities

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from infra.checks.reading import FUNCTION, Template, of_type, size
@@ -58,8 +59,6 @@ NAMES: dict[str, tuple[str, int, str]] = {
 
 _PATH_PART = re.compile(r"[a-zA-Z0-9._:-]+|\{[a-zA-Z0-9._:-]+\+?\}")
 _SID = re.compile(r"[a-zA-Z0-9]*")
-_REGION = "ap-southeast-1"
-_ACCOUNT = "123456789012"
 
 
 def broken_limits(packaged: Template, expanded: Template) -> list[str]:
@@ -91,40 +90,51 @@ def api_resources(packaged: Template) -> int:
 def policy_characters(expanded: Template, role: str, stack: str) -> int:
     """How long a role's inline policies are in a stack of that name, as AWS counts."""
     policies = expanded["Resources"][role]["Properties"].get("Policies", [])
-    documents = [resolve(expanded, policy["PolicyDocument"], stack) for policy in policies]
+    where = Installation(stack)
+    documents = [resolve(expanded, policy["PolicyDocument"], where) for policy in policies]
     return sum(size(document) for document in documents)
 
 
-def resolve(template: Template, value: Any, stack: str) -> Any:
-    """What CloudFormation would put there, in a region and an account with long names."""
+@dataclass(frozen=True)
+class Installation:
+    """What is told apart by nothing but names: one stack, in one region of one account."""
+
+    stack: str
+    region: str = "ap-southeast-1"
+    """No region where anything is sold here has a longer name."""
+    account: str = "123456789012"
+
+
+def resolve(template: Template, value: Any, where: Installation) -> Any:
+    """What CloudFormation would put there. Ids that AWS chooses are those of an example."""
     if isinstance(value, list):
-        return [resolve(template, item, stack) for item in value]
+        return [resolve(template, item, where) for item in value]
     if not isinstance(value, dict):
         return value
     match value:
         case {"Ref": str(name)}:
-            return _reference(template, name, stack)
+            return _reference(template, name, where)
         case {"Fn::GetAtt": [str(name), *_]}:
-            return _arn(template, name, stack)
+            return _arn(template, name, where)
         case {"Fn::GetAtt": str(name)}:
-            return _arn(template, name.split(".")[0], stack)
+            return _arn(template, name.split(".")[0], where)
         case {"Fn::Sub": str(text)}:
-            return re.sub(r"\${([^!}]+)}", lambda m: _named(template, m[1], stack), text)
-    return {key: resolve(template, inner, stack) for key, inner in value.items()}
+            return re.sub(r"\${([^!}]+)}", lambda m: _named(template, m[1], where), text)
+    return {key: resolve(template, inner, where) for key, inner in value.items()}
 
 
-def _named(template: Template, name: str, stack: str) -> str:
+def _named(template: Template, name: str, where: Installation) -> str:
     logical, _, attribute = name.partition(".")
     if attribute:
-        return _arn(template, logical, stack)
-    return _reference(template, name, stack)
+        return _arn(template, logical, where)
+    return _reference(template, name, where)
 
 
-def _reference(template: Template, name: str, stack: str) -> str:
+def _reference(template: Template, name: str, where: Installation) -> str:
     pseudo = {
-        "AWS::StackName": stack,
-        "AWS::AccountId": _ACCOUNT,
-        "AWS::Region": _REGION,
+        "AWS::StackName": where.stack,
+        "AWS::AccountId": where.account,
+        "AWS::Region": where.region,
         "AWS::Partition": "aws",
         "AWS::URLSuffix": "amazonaws.com",
     }
@@ -132,34 +142,34 @@ def _reference(template: Template, name: str, stack: str) -> str:
         return pseudo[name]
     if name not in template["Resources"]:
         return str(template.get("Parameters", {}).get(name, {}).get("Default", name))
-    own = _name_of(template, name, stack)
+    own = _name_of(template, name, where)
     if template["Resources"][name]["Type"] == "AWS::SQS::Queue":
-        return f"https://sqs.{_REGION}.amazonaws.com/{_ACCOUNT}/{own}"
+        return f"https://sqs.{where.region}.amazonaws.com/{where.account}/{own}"
     return own
 
 
-def _arn(template: Template, name: str, stack: str) -> str:
+def _arn(template: Template, name: str, where: Installation) -> str:
     kind = template["Resources"].get(name, {}).get("Type", "")
-    own = _name_of(template, name, stack)
-    here = f"{_REGION}:{_ACCOUNT}"
+    own = _name_of(template, name, where)
+    here = f"{where.region}:{where.account}"
     return {
         "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{here}:table/{own}",
         "AWS::S3::Bucket": f"arn:aws:s3:::{own}",
         "AWS::SQS::Queue": f"arn:aws:sqs:{here}:{own}",
         "AWS::SecretsManager::Secret": f"arn:aws:secretsmanager:{here}:secret:{own}-AbCdEf",
-        "AWS::Cognito::UserPool": f"arn:aws:cognito-idp:{here}:userpool/{_REGION}_abcdefghi",
+        "AWS::Cognito::UserPool": f"arn:aws:cognito-idp:{here}:userpool/{where.region}_abcdefghi",
     }.get(kind, f"arn:aws:service:{here}:kind/{own}-123456789012")
 
 
-def _name_of(template: Template, name: str, stack: str) -> str:
+def _name_of(template: Template, name: str, where: Installation) -> str:
     resource = template["Resources"].get(name, {})
     key, *_ = NAMES.get(resource.get("Type", ""), ("",))
     given = resource.get("Properties", {}).get(key)
-    return str(resolve(template, given, stack)) if given else name
+    return str(resolve(template, given, where)) if given else name
 
 
-def _longest_named() -> str:
-    return "s" * STACK_NAME_LENGTH_MAX
+def _longest_named() -> Installation:
+    return Installation("s" * STACK_NAME_LENGTH_MAX)
 
 
 def _stack(expanded: Template) -> Iterator[str]:
@@ -187,7 +197,7 @@ def _names(expanded: Template) -> Iterator[str]:
 
 def _roles(expanded: Template) -> Iterator[str]:
     for role in of_type(expanded, "AWS::IAM::Role"):
-        characters = policy_characters(expanded, role, _longest_named())
+        characters = policy_characters(expanded, role, _longest_named().stack)
         if characters > ROLE_POLICIES_CHARACTERS_MAX:
             yield f"the policies of {role} have {characters} of {ROLE_POLICIES_CHARACTERS_MAX}"
         for policy in expanded["Resources"][role]["Properties"].get("Policies", []):

@@ -29,6 +29,7 @@ from infra.checks.limits import (
     policy_characters,
 )
 from infra.checks.linters import LinterFailed, without_paths
+from infra.checks.rights import Call, read_calls, unused_rights
 from infra.checks.rules import broken_rules, stars
 from infra.package import ROOT, Package
 from tests.infra.conftest import packed
@@ -332,7 +333,7 @@ class TestExceptions:
 
     def test_every_one_has_its_reason_in_words(self) -> None:
         listed = yaml.safe_load(FILE.read_text())
-        assert set(listed) == {"stars", "cfn-lint", "checkov"}
+        assert set(listed) == {"stars", "cfn-lint", "checkov", "rights"}
         for of_whom in listed:
             for allowed in read_exceptions(of_whom):
                 assert allowed.reason.endswith(".")
@@ -435,6 +436,59 @@ class TestLinters:
         monkeypatch.setattr(linters, "VENV", tmp_path)
         with pytest.raises(LinterFailed, match="out of memory"):
             linters.run_checkov({"bad": BAD})
+
+
+class TestRights:
+    """The clouds of the end-to-end tests note what each role was used for."""
+
+    caller = "arn:aws:sts::000000000000:assumed-role/mwanga-SweepRole-1A2B/mwanga-sweep"
+    tables = "arn:aws:dynamodb:eu-west-1:000000000000:table"
+
+    def unused(self, expanded: Template, *calls: Call) -> set[tuple[str, str]]:
+        """The unused rights of the sweeper."""
+        return {
+            (finding.rule, finding.place.removeprefix("SweepRole "))
+            for finding in unused_rights(expanded, calls)
+            if finding.place.startswith("SweepRole ")
+        }
+
+    def test_a_right_is_used_by_a_call_of_that_role_alone(self, expanded: Template) -> None:
+        right = ("dynamodb:Query", "table/mwanga-payments/index/open")
+        call = Call(self.caller, right[0], f"{self.tables}/mwanga-payments/index/open")
+        assert right not in self.unused(expanded, call)
+        others = (
+            Call(self.caller.replace("Sweep", "Vend"), call.action, call.resource),
+            Call(self.caller, "dynamodb:GetItem", call.resource),
+            Call(self.caller, call.action, f"{self.tables}/mwanga-payments"),
+        )
+        assert right in self.unused(expanded, *others)
+
+    def test_every_right_is_looked_at(self, expanded: Template) -> None:
+        (policy,) = of(expanded["Resources"], "SweepRole")["Policies"]
+        allowed = sum(
+            len(statement["Action"]) * len(statement["Resource"])
+            for statement in policy["PolicyDocument"]["Statement"]
+        )
+        assert len(self.unused(expanded)) == allowed
+
+    def test_ids_that_aws_chooses_do_not_matter(self, expanded: Template) -> None:
+        secret = "arn:aws:secretsmanager:eu-west-1:000000000000:secret:mwanga/device-keys-qYx9Zt"
+        caller = self.caller.replace("Sweep", "Settle")
+        used = {f.place for f in unused_rights(expanded, [])} - {
+            f.place
+            for f in unused_rights(
+                expanded, [Call(caller, "secretsmanager:GetSecretValue", secret)]
+            )
+        }
+        assert used == {"SettleRole secret:mwanga/device-keys*"}
+
+    def test_the_notes_of_all_clouds_count(self, tmp_path: Path) -> None:
+        for number in (1, 2):
+            (tmp_path / f"{number}.tsv").write_text(f"me\ts3:GetObject\tarn:{number}\n")
+        assert read_calls(tmp_path) == {
+            Call("me", "s3:GetObject", "arn:1"),
+            Call("me", "s3:GetObject", "arn:2"),
+        }
 
 
 class TestContents:
