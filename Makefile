@@ -9,6 +9,7 @@
 # make bench     the write budget and the speed of the core
 # make openapi   write openapi.json anew
 # make manufacturers   write docs/manufacturers/README.md anew; make channels, that of channels
+# make roles     write docs/roles.md anew: what each function may do
 # make screenshots   take the pictures of docs/website.md anew
 # make clean     remove all that make made
 #
@@ -37,7 +38,7 @@ export AWS_ACCESS_KEY_ID := test
 export AWS_SECRET_ACCESS_KEY := test
 export AWS_DEFAULT_REGION := eu-west-1
 
-.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package checks rights vulnerabilities openapi manufacturers channels clean
+.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package checks rights vulnerabilities openapi manufacturers channels roles clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^Nothing/,$$d'
@@ -122,6 +123,10 @@ manufacturers: $(READY)
 # The same of all payment channels.
 channels: $(READY)
 	@$(RUN) -m infra.channels
+
+# What each function may do, from the built template.
+roles: $(READY)
+	@$(RUN) -m infra.checks.roles
 
 clean:
 	@if [ -x $(RUN) ]; then $(RUN) -m infra.local.down; fi

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.checks import contents, linters
+from infra.checks import contents, linters, roles
 from infra.checks.everything import check
 from infra.checks.exceptions import (
     FILE,
@@ -489,6 +489,10 @@ class TestRights:
             Call("me", "s3:GetObject", "arn:1"),
             Call("me", "s3:GetObject", "arn:2"),
         }
+
+
+def test_the_page_of_roles_says_what_the_template_says(template: Template) -> None:
+    assert roles.FILE.read_text() == roles.page(template), "run: make roles"
 
 
 class TestContents:

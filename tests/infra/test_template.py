@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -443,3 +444,52 @@ class TestSecrets:
         for name, secret in secrets.items():
             assert secret["SecretString"] == "{}"
             assert template["Resources"][name]["DeletionPolicy"] == "Retain"
+
+    def test_each_is_explained_on_some_page(self, template: Template) -> None:
+        pages = [
+            page.read_text()
+            for page in (ROOT / "docs").rglob("*.md")
+            if page.parent.name != "decisions" and page.name != "roles.md"
+        ]
+        for secret in of_type(template, "AWS::SecretsManager::Secret").values():
+            name = secret["Name"]["Fn::Sub"].removeprefix("${AWS::StackName}/")
+            assert any(name in page for page in pages), name
+
+
+class TestLogs:
+    def test_how_long_they_are_kept_is_chosen_and_all_are_kept_as_long(
+        self, template: Template
+    ) -> None:
+        chosen = template["Parameters"]["LogRetentionDays"]
+        assert chosen["Default"] in chosen["AllowedValues"]
+        for group in of_type(template, "AWS::Logs::LogGroup").values():
+            assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+    def test_the_key_lets_the_log_groups_of_this_stack_use_it(self, template: Template) -> None:
+        key = template["Resources"]["OperationsKey"]["Properties"]["KeyPolicy"]
+        (logs,) = (item for item in key["Statement"] if item["Sid"] == "LogGroupsOfThisStack")
+        (allowed,) = logs["Condition"]["ArnLike"].values()
+        patterns = [pattern["Fn::Sub"].partition(":log-group:")[2] for pattern in allowed]
+        assert all("${AWS::StackName}-" in pattern for pattern in patterns)
+        for group in of_type(template, "AWS::Logs::LogGroup").values():
+            name = group["LogGroupName"]["Fn::Sub"]
+            assert any(fnmatchcase(name, pattern) for pattern in patterns), name
+            assert group["KmsKeyId"] == {"Fn::GetAtt": ["OperationsKey", "Arn"]}
+
+    def test_alarms_may_be_sent_through_the_encrypted_topic(self, template: Template) -> None:
+        """Without it an alarm rings, and nobody hears it."""
+        key = template["Resources"]["OperationsKey"]["Properties"]["KeyPolicy"]
+        (alarms,) = (item for item in key["Statement"] if item["Sid"] == "AlarmsOfThisAccount")
+        assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+        assert {"kms:Decrypt", "kms:GenerateDataKey"} <= set(alarms["Action"])
+
+    def test_the_api_has_the_role_to_log_before_it_logs(self, template: Template) -> None:
+        assert "ApiGatewayAccount" in template["Resources"]["RestAPI"]["DependsOn"]
+        assert template["Resources"]["ApiGatewayAccount"]["DeletionPolicy"] == "Retain"
+
+    def test_each_call_of_the_api_is_a_line_of_json(self, template: Template) -> None:
+        setting = template["Resources"]["RestAPI"]["Properties"]["AccessLogSetting"]
+        assert "${ApiAccessLogGroup}" in setting["DestinationArn"]["Fn::Sub"]
+        assert {"request_id", "trace_id", "status", "milliseconds"} <= set(
+            json.loads(setting["Format"])
+        )
