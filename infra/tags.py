@@ -1,7 +1,7 @@
 """Who pays for what, and whose it is: the same two tags on everything that takes tags.
 
-``deploy`` gives the stack the same ones; a resource that says them itself keeps them wherever its
-type does not take over the stack's.
+They are put into the template, so that a stack that somebody makes by hand has them too. What the
+SAM transform makes out of a function (its mapping, its rule) has only the tags of the stack.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ TAGS: dict[str, Any] = {"Project": "mwanga", "Stage": {"Ref": "Stage"}}
 """The tags. IAM tells keys apart without regard to case: no other tag may differ in case alone."""
 
 TAGGED_BY_LIST = {
+    "AWS::ApiGateway::DomainName": "Tags",
     "AWS::CloudWatch::Alarm": "Tags",
     "AWS::CloudWatch::CompositeAlarm": "Tags",
     "AWS::DynamoDB::Table": "Tags",
@@ -35,6 +36,7 @@ TAGGED_BY_MAP = {
 
 UNTAGGED = {
     "AWS::ApiGateway::Account",
+    "AWS::ApiGateway::BasePathMapping",
     "AWS::CloudWatch::Dashboard",
     "AWS::Cognito::UserPoolClient",
     "AWS::Cognito::UserPoolGroup",
@@ -65,8 +67,8 @@ def put_tags(template: dict[str, Any]) -> None:
     for name, resource in template["Resources"].items():
         kind = resource["Type"]
         if kind in TAGGED_BY_LIST:
-            resource["Properties"][TAGGED_BY_LIST[kind]] = list(as_list)
+            resource.setdefault("Properties", {})[TAGGED_BY_LIST[kind]] = list(as_list)
         elif kind in TAGGED_BY_MAP:
-            resource["Properties"][TAGGED_BY_MAP[kind]] = dict(TAGS)
+            resource.setdefault("Properties", {})[TAGGED_BY_MAP[kind]] = dict(TAGS)
         elif kind not in UNTAGGED:
             raise UnknownType(f"{name} is of a type that infra/tags.py does not know: {kind}")

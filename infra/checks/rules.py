@@ -66,7 +66,8 @@ Rule = Callable[[Template], Iterator[str]]
 def references_are_met(template: Template) -> Iterator[str]:
     """Whatever is referred to is there."""
     known = {*template["Resources"], *template.get("Parameters", {})}
-    for name in sorted(set(references(template)) - known):
+    named = {name.split(".")[0] for name in references(template)}  # Vend.Version is made of Vend
+    for name in sorted(named - known):
         if not name.startswith("AWS::"):
             yield f"{name} is referred to, and is not there"
 
@@ -263,7 +264,7 @@ def everything_is_tagged(template: Template) -> Iterator[str]:
     properties = {**TAGGED_BY_LIST, **TAGGED_BY_MAP}
     for name, resource in template["Resources"].items():
         if resource["Type"] in properties:
-            given = resource["Properties"].get(properties[resource["Type"]], {})
+            given = resource.get("Properties", {}).get(properties[resource["Type"]], {})
             tags = given if isinstance(given, dict) else {tag["Key"] for tag in given}
             if not set(TAGS) <= set(tags):
                 yield f"{name} is not tagged"
