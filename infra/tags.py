@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-TAGS: dict[str, Any] = {"Project": "mwanga", "Stage": {"Ref": "Stage"}}
-"""The tags. IAM tells keys apart without regard to case: no other tag may differ in case alone."""
+TAGS: dict[str, Any] = {"project": "mwanga", "stage": {"Ref": "Stage"}}
+"""The tags, the same as the stack's. (IAM refuses keys that differ from them in case alone.)"""
 
 TAGGED_BY_LIST = {
     "AWS::ApiGateway::DomainName": "Tags",

@@ -20,8 +20,8 @@ def tagged(kind: str) -> dict[str, Any]:
 
 def test_tags_have_the_form_that_the_type_takes() -> None:
     as_list = [
-        {"Key": "Project", "Value": "mwanga"},
-        {"Key": "Stage", "Value": {"Ref": "Stage"}},
+        {"Key": "project", "Value": "mwanga"},
+        {"Key": "stage", "Value": {"Ref": "Stage"}},
     ]
     assert tagged("AWS::SQS::Queue") == {"Tags": as_list}
     assert tagged("AWS::Cognito::UserPool") == {"UserPoolTags": tags.TAGS}
