@@ -138,7 +138,7 @@ def _start_emulator(state: Path, ports: dict[str, int], enforce_roles: bool) -> 
         STATE_DIR=str(state / "emulator"),
         S3_DATA_DIR=str(state / "emulator" / "s3"),
     )
-    command = [sys.executable, "-m", "ministack"]
+    command = [sys.executable, str(ROOT / "infra" / "local" / "emulator.py")]
     processes.start("emulator", command, environment, state)
 
 
