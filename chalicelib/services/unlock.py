@@ -28,6 +28,7 @@ from chalicelib.services.ports import (
     issues_tokens,
 )
 from chalicelib.services.settle import intended, issue_token
+from chalicelib.services.told_payments import tell_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class Unlock:
             return
         queue_messages_ahead(self._queues, payment, messages_due(payment))
         yield
+        tell_steps(self._journal, payment)
         try:
             queue_what_follows(self._queues, payment, self._clock.now())
         except QueueUnavailable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -31,21 +32,34 @@ class Diary:
 
     def __init__(self) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self.counts: list[tuple[str, int, dict[str, str]]] = []
+        self.counts: list[tuple[str, float, dict[str, str]]] = []
+        self.gauges: list[tuple[str, float, dict[str, str]]] = []
+
+    @contextmanager
+    def about(self, **fields: Any) -> Iterator[None]:
+        """Nothing of it matters here."""
+        yield
+
+    def bind(self, **fields: Any) -> None:
+        """Nothing of it matters here."""
 
     def event(self, what: str, **fields: Any) -> None:
         """Keep one event."""
         self.events.append((what, fields))
 
-    def count(self, metric: str, value: int = 1, **dimensions: str) -> None:
+    def count(self, metric: str, value: float = 1, **dimensions: str) -> None:
         """Keep one count."""
         self.counts.append((metric, value, dimensions))
+
+    def gauge(self, metric: str, value: float, **dimensions: str) -> None:
+        """Keep what there is now."""
+        self.gauges.append((metric, value, dimensions))
 
     def said(self, what: str) -> list[dict[str, Any]]:
         """The fields of all events of that name."""
         return [fields for name, fields in self.events if name == what]
 
-    def counted(self, metric: str) -> int:
+    def counted(self, metric: str) -> float:
         """What was counted under that name."""
         return sum(value for name, value, _ in self.counts if name == metric)
 
