@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -17,9 +21,12 @@ from chalicelib.domain.account import Account
 from chalicelib.domain.books import Difference, OpenedPlan, check_books, postings_of
 from chalicelib.domain.payment import Claim, Payment
 from chalicelib.domain.plan import Plan
+from chalicelib.runtime.journal import StandardOutputJournal
 from chalicelib.services.entries import posting_of
 from chalicelib.store.models import EntryRow
 from chalicelib.wiring import Wiring
+from infra.package import ROOT, merge_resources
+from tests.alarm_evaluator import ALARM, evaluate, samples_in
 from tests.integration.company import Company, FixedClock, claim
 from tests.integration.conftest import ACCOUNT, REGION, Cloud
 from tests.integration.vendor import FakeCalin
@@ -28,32 +35,55 @@ ACTOR = "ops@example.org"
 
 
 class Diary:
-    """The journal of all processes of a test, to be read afterwards."""
+    """The journal of all processes of a test, to be read afterwards.
+
+    It hands everything on to the real one, so that the lines are what Lambda would get.
+    """
 
     def __init__(self) -> None:
+        self._real = StandardOutputJournal(stage="test", function="test")
+        self._printed = StringIO()
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.counts: list[tuple[str, float, dict[str, str]]] = []
         self.gauges: list[tuple[str, float, dict[str, str]]] = []
 
     @contextmanager
     def about(self, **fields: Any) -> Iterator[None]:
-        """Nothing of it matters here."""
-        yield
+        """See ``Journal``."""
+        with self._real.about(**fields):
+            yield
 
     def bind(self, **fields: Any) -> None:
-        """Nothing of it matters here."""
+        """See ``Journal``."""
+        self._real.bind(**fields)
 
     def event(self, what: str, **fields: Any) -> None:
         """Keep one event."""
         self.events.append((what, fields))
+        with redirect_stdout(self._printed):
+            self._real.event(what, **fields)
 
     def count(self, metric: str, value: float = 1, **dimensions: str) -> None:
         """Keep one count."""
         self.counts.append((metric, value, dimensions))
+        with redirect_stdout(self._printed):
+            self._real.count(metric, value, **dimensions)
 
     def gauge(self, metric: str, value: float, **dimensions: str) -> None:
         """Keep what there is now."""
         self.gauges.append((metric, value, dimensions))
+        with redirect_stdout(self._printed):
+            self._real.gauge(metric, value, **dimensions)
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """All lines that were printed so far, read as JSON."""
+        return [json.loads(line) for line in self._printed.getvalue().splitlines()]
+
+    def rings(self, name: str) -> bool:
+        """Whether that alarm of the template rings after all that was printed so far."""
+        samples = samples_in(self._printed.getvalue().splitlines())
+        return evaluate(alarms()[name], samples, time.time() + 0.01) == ALARM
 
     def said(self, what: str) -> list[dict[str, Any]]:
         """The fields of all events of that name."""
@@ -62,6 +92,14 @@ class Diary:
     def counted(self, metric: str) -> float:
         """What was counted under that name."""
         return sum(value for name, value, _ in self.counts if name == metric)
+
+
+@cache
+def alarms() -> Mapping[str, Mapping[str, Any]]:
+    """The alarms of the template, by their names without the stack's."""
+    resources = merge_resources(ROOT / "infra")["Resources"].values()
+    found = (r["Properties"] for r in resources if r.get("Type") == "AWS::CloudWatch::Alarm")
+    return {a["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-"): a for a in found}
 
 
 @pytest.fixture(autouse=True)

@@ -203,6 +203,7 @@ def test_what_is_wrong_with_one_customer_is_told_and_counted_but_is_no_pass(
         {"customer_id": asha, "versions": 3, "payments": 2, "busy": False, "differences": 1}
     ]
     assert diary.counts[before:] == [("BooksDifferences", 1, {})]
+    assert diary.rings("books-differences")
     assert wiring.reconciliations.latest() is None
 
 
