@@ -233,7 +233,7 @@ class Accept:
         except AlreadyThere as taken:
             raise ReferenceConflict("this reference was used before") from taken
         self._journal.count("Started", channel=payment.channel)
-        return payment
+        return replace(payment, stored=payment)  # the caller goes on with it
 
     def quote(self, claim: Claim) -> Quote | Refusal:
         """The split and the tokens that the payment would bring now, or why it is refused."""

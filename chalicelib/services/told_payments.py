@@ -31,6 +31,13 @@ def tell_steps(journal: Journal, payment: Payment) -> None:
         journal.count("Held", reason=payment.reason or "")
 
 
+def say_unknown(journal: Journal, payment: Payment) -> None:
+    """Nobody knows whether this was written: the lines of its steps will not come if it was."""
+    journal.event(
+        "payment_write_unknown", payment_id=payment.payment_id, to_status=payment.status.value
+    )
+
+
 def _steps(before: Payment | None, after: Payment) -> Iterator[tuple[str, dict[str, Any]]]:
     if _standing(before) != _standing(after):
         yield (
@@ -104,7 +111,7 @@ class ToldPayments:
         try:
             self._payments.create(payment)
         except OutcomeUnknown:
-            self._say_unknown(payment)
+            say_unknown(self._journal, payment)
             raise
         tell_steps(self._journal, payment)
 
@@ -113,7 +120,7 @@ class ToldPayments:
         try:
             written = self._payments.save(payment)
         except OutcomeUnknown:
-            self._say_unknown(payment)
+            say_unknown(self._journal, payment)
             raise
         return self._told(written)
 
@@ -122,7 +129,7 @@ class ToldPayments:
         try:
             written = self._payments.settle(payment, account, ended_plans)
         except OutcomeUnknown:
-            self._say_unknown(payment)
+            say_unknown(self._journal, payment)
             raise
         return self._told(written)
 
@@ -133,7 +140,7 @@ class ToldPayments:
         try:
             written = self._payments.receive(payment, guard, twin)
         except OutcomeUnknown:
-            self._say_unknown(payment)
+            say_unknown(self._journal, payment)
             raise
         if twin is not None:
             tell_steps(self._journal, twin)
@@ -175,12 +182,6 @@ class ToldPayments:
         """Tell what was written. Whoever goes on with it goes on from there."""
         tell_steps(self._journal, written)
         return replace(written, stored=replace(written, stored=None))
-
-    def _say_unknown(self, payment: Payment) -> None:
-        """Nobody knows whether a step was taken: its own line will not come if it was."""
-        self._journal.event(
-            "payment_write_unknown", payment_id=payment.payment_id, to_status=payment.status.value
-        )
 
     # --- what is only read --------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from chalicelib.wiring import Wiring
 from infra.package import ROOT, merge_resources
 from tests.alarm_evaluator import ALARM, evaluate, samples_in
 from tests.integration.company import Company, FixedClock, claim
-from tests.integration.conftest import ACCOUNT, REGION, Cloud
+from tests.integration.conftest import ACCOUNT, REGION, STACK, Cloud
 from tests.integration.vendor import FakeCalin
 
 ACTOR = "ops@example.org"
@@ -100,6 +100,35 @@ def alarms() -> Mapping[str, Mapping[str, Any]]:
     resources = merge_resources(ROOT / "infra")["Resources"].values()
     found = (r["Properties"] for r in resources if r.get("Type") == "AWS::CloudWatch::Alarm")
     return {a["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-"): a for a in found}
+
+
+@pytest.fixture(autouse=True)
+def every_step_is_told(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In every test: each payment's lines lead from nothing to its stored status, step by step.
+
+    A test that puts payments into the store by itself, or loses what the store answers, says so:
+    ``@pytest.mark.untold``.
+    """
+    told = {"cloud", "diary"} <= {*request.fixturenames}
+    if not told or request.node.get_closest_marker("untold"):
+        yield
+        return
+    diary = request.getfixturevalue("diary")
+    request.getfixturevalue("cloud")
+    yield
+    table = dynamodb_backends[ACCOUNT][REGION].tables[f"{STACK}-payments"]
+    stored = {key.value: item.attrs["status"].value for key, item in table.items.items()}
+    steps: dict[str, list[tuple[str | None, str]]] = {}
+    for what, fields in diary.events:
+        if what.startswith("payment_") and "from_status" in fields:
+            step = (fields["from_status"], fields["to_status"])
+            steps.setdefault(fields["payment_id"], []).append(step)
+    for payment_id, status in stored.items():
+        so_far = None
+        for before, after in steps.get(payment_id, []):
+            assert before == so_far, (payment_id, steps[payment_id])
+            so_far = after
+        assert so_far == status, (payment_id, steps.get(payment_id))
 
 
 @pytest.fixture(autouse=True)

@@ -141,6 +141,7 @@ def test_lines_that_were_changed_are_found(wiring: Wiring, counter: Counter, ash
     assert second.wrong is Wrong.CARRY
 
 
+@pytest.mark.untold
 def test_a_payment_that_is_in_no_account_although_it_is_settled_is_found(
     wiring: Wiring, counter: Counter, asha: str
 ) -> None:
