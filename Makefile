@@ -6,6 +6,7 @@
 # make bench     the write budget and the speed of the core
 # make openapi   write openapi.json anew
 # make manufacturers   write docs/manufacturers/README.md anew; make channels, that of channels
+# make metrics   write the tables of metrics and the alarms of manufacturers anew
 # make screenshots   take the pictures of docs/website.md anew
 # make clean     remove all that make made
 #
@@ -32,7 +33,7 @@ export AWS_ACCESS_KEY_ID := test
 export AWS_SECRET_ACCESS_KEY := test
 export AWS_DEFAULT_REGION := eu-west-1
 
-.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package openapi manufacturers channels clean
+.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package openapi manufacturers channels metrics clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^Nothing/,$$d'
@@ -105,6 +106,11 @@ manufacturers: $(READY)
 # The same of all payment channels.
 channels: $(READY)
 	@$(RUN) -m infra.channels
+
+# The table of all metrics, and an alarm for each manufacturer that is called.
+metrics: $(READY)
+	@$(RUN) -m infra.metrics
+	@$(RUN) -m infra.alarms_of_vends
 
 clean:
 	@if [ -x $(RUN) ]; then $(RUN) -m infra.local.down; fi
