@@ -41,7 +41,7 @@ class Metric:
 
 
 _IN = ("api", "call-provider", "move")
-_ANY = ("api", "settle", "vend", "call-provider", "sweep")
+_ANY = ("api", "settle", "vend", "call-provider", "move", "sweep")
 
 METRICS = (
     # --- money in

@@ -25,18 +25,18 @@ BY_NAME = {metric.name: metric for metric in METRICS}
 PAGES = ROOT / "docs/operations"
 
 # What AWS documents of the metrics that alarms and widgets name, and the dimensions of a series.
-OF_AWS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+OF_AWS: dict[str, tuple[frozenset[str], list[set[str]]]] = {
     "AWS/ApiGateway": (
         frozenset({"Count", "4XXError", "5XXError", "Latency"}),
-        frozenset({"ApiName"}),
+        [{"ApiName"}],
     ),
     "AWS/Lambda": (
         frozenset({"Errors", "Throttles", "Duration", "ConcurrentExecutions"}),
-        frozenset({"FunctionName"}),
+        [{"FunctionName"}, {"FunctionName", "Resource"}],
     ),
     "AWS/SQS": (
         frozenset({"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"}),
-        frozenset({"QueueName"}),
+        [{"QueueName"}],
     ),
     "AWS/DynamoDB": (
         frozenset(
@@ -47,7 +47,7 @@ OF_AWS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
                 "ConsumedWriteCapacityUnits",
             }
         ),
-        frozenset({"TableName"}),
+        [{"TableName"}],
     ),
 }
 WIDGETS_MAX, METRICS_IN_WIDGET_MAX, BODY_LENGTH_MAX = 500, 500, 1_000_000
@@ -69,8 +69,8 @@ def is_there(series: Series) -> bool:
     namespace, name, dimensions = series
     if namespace == NAMESPACE:
         return name in BY_NAME and dimensions in (frozenset(), {*BY_NAME[name].dimensions})
-    names, exactly = OF_AWS[namespace]
-    return name in names and dimensions == exactly
+    names, dimension_sets = OF_AWS[namespace]
+    return name in names and dimensions in dimension_sets
 
 
 # --- the list of metrics --------------------------------------------------------------------------

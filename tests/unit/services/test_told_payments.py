@@ -22,6 +22,7 @@ from chalicelib.domain.payment import (
     Vend,
     VendState,
 )
+from chalicelib.services.accept import count_money_in
 from chalicelib.services.ports import OutcomeUnknown
 from chalicelib.services.told_payments import ToldPayments, tell_steps
 
@@ -35,12 +36,17 @@ class Journal:
     def __init__(self) -> None:
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.counted: list[tuple[str, dict[str, str]]] = []
+        self._values: list[tuple[str, float]] = []
 
     def event(self, what: str, **fields: Any) -> None:
         self.told.append((what, fields))
 
     def count(self, metric: str, value: float = 1, **dimensions: str) -> None:
         self.counted.append((metric, dimensions))
+        self._values.append((metric, value))
+
+    def values(self, metric: str) -> list[float]:
+        return [value for name, value in self._values if name == metric]
 
     def gauge(self, metric: str, value: float, **dimensions: str) -> None:
         raise NotImplementedError
@@ -129,6 +135,17 @@ def test_no_token_and_no_phone_is_ever_handed_to_the_journal(
     said = repr(told(None, after).told)
     assert token not in said
     assert phone not in said
+
+
+@pytest.mark.parametrize(
+    ("currency", "amounts"), [("KES", [5.0]), ("UGX", [500.0]), ("no currency", [])]
+)
+def test_money_that_came_in_is_counted_in_major_units(currency: str, amounts: list[float]) -> None:
+    """Money of an unknown currency is held; nobody can say how much it is."""
+    journal = Journal()
+    count_money_in(journal, payment(currency=currency))
+    assert journal.values("Accepted") == [1]
+    assert journal.values("AcceptedAmount") == amounts
 
 
 class Store:
