@@ -10,6 +10,7 @@
 # make openapi   write openapi.json anew
 # make manufacturers   write docs/manufacturers/README.md anew; make channels, that of channels
 # make roles     write docs/roles.md anew: what each function may do
+# make metrics   write the tables of metrics and the alarms of manufacturers anew
 # make screenshots   take the pictures of docs/website.md anew
 # make clean     remove all that make made
 #
@@ -38,7 +39,7 @@ export AWS_ACCESS_KEY_ID := test
 export AWS_SECRET_ACCESS_KEY := test
 export AWS_DEFAULT_REGION := eu-west-1
 
-.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package checks rights vulnerabilities openapi manufacturers channels roles clean
+.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package checks rights vulnerabilities openapi manufacturers channels roles metrics clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^Nothing/,$$d'
@@ -127,6 +128,11 @@ channels: $(READY)
 # What each function may do, from the built template.
 roles: $(READY)
 	@$(RUN) -m infra.checks.roles
+
+# The table of all metrics, and an alarm for each manufacturer that is called.
+metrics: $(READY)
+	@$(RUN) -m infra.metrics
+	@$(RUN) -m infra.alarms_of_vends
 
 clean:
 	@if [ -x $(RUN) ]; then $(RUN) -m infra.local.down; fi

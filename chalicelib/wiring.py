@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from chalicelib.services.tariffs import KeepTariffs
     from chalicelib.services.unlock import Unlock
     from chalicelib.services.vend import VendTokens
+    from chalicelib.services.watch_open import WatchOpen
 
 CHANNELS = (
     "chalicelib.channels.direct",
@@ -234,16 +235,19 @@ class Wiring:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or SystemClock()
-        self.journal: Journal = StandardOutputJournal(stage=environment.stage())
+        self.journal: Journal = StandardOutputJournal(
+            stage=environment.stage(), function=environment.function_name()
+        )
 
     # --- the store ---------------------------------------------------------------------------
 
     @cached_property
     def payments(self) -> Payments:
-        """Payments and their settlement."""
+        """Payments and their settlement; each step that one takes is told."""
+        from chalicelib.services.told_payments import ToldPayments
         from chalicelib.store.payments import DynamoPayments
 
-        return DynamoPayments()
+        return ToldPayments(DynamoPayments(), self.journal)
 
     @cached_property
     def accounts(self) -> Accounts:
@@ -614,6 +618,13 @@ class Wiring:
         return Sweep(
             payments=self.payments, queues=self.queues, clock=self.clock, journal=self.journal
         )
+
+    @cached_property
+    def watch_open(self) -> WatchOpen:
+        """Tells how open payments stand."""
+        from chalicelib.services.watch_open import WatchOpen
+
+        return WatchOpen(payments=self.payments, clock=self.clock, journal=self.journal)
 
     @cached_property
     def switch(self) -> SwitchDevices:

@@ -26,6 +26,9 @@ RECONCILE_SPARE = timedelta(seconds=20)
 MOVE_SPARE = timedelta(seconds=60)
 """What is left of the function's time for the file or the part of a report under way."""
 
+_NAMED = ("payment_id", "customer_id", "manufacturer", "move_id")
+"""What of a message every line about it says."""
+
 Handle = Callable[[Mapping[str, Any]], None]
 
 
@@ -109,10 +112,14 @@ def move(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
 
 
 def sweep(wiring: Wiring) -> None:
-    """One sweep: over open payments, over devices whose time may be over, over providers' lists."""
+    """One sweep: over open payments, over devices whose time may be over, over providers' lists.
+
+    Then it is told how open payments stand: last, because it heals nothing.
+    """
     wiring.sweep.sweep()
     wiring.switch.queue_due()
     wiring.find_missing.queue_due()
+    wiring.watch_open.look()
 
 
 def reconcile(event: CloudWatchEvent, wiring: Wiring) -> None:
@@ -170,12 +177,17 @@ def _each(event: SQSEvent, wiring: Wiring, handle: Handle) -> dict[str, Any]:
 
 def _done(body: str, wiring: Wiring, handle: Handle) -> bool:
     """Handle one message; whatever goes wrong, the others of the batch are not to suffer."""
-    try:
-        handle(json.loads(body))
-    except MwangaError as error:
-        wiring.journal.event("message_failed_to_work", error=error.code)
-        return False
-    except Exception as error:  # a bug: the message comes back, and ends as a dead letter
-        wiring.journal.event("message_crashed", error=type(error).__name__, place=place_of(error))
-        return False
+    with wiring.journal.about():  # a warm function must not take it for the next one's
+        try:
+            message = json.loads(body)
+            wiring.journal.bind(**{name: message[name] for name in _NAMED if name in message})
+            handle(message)
+        except MwangaError as error:
+            wiring.journal.event("message_failed_to_work", error=error.code)
+            return False
+        except Exception as error:  # a bug: the message comes back, and ends as a dead letter
+            wiring.journal.event(
+                "message_crashed", error=type(error).__name__, place=place_of(error)
+            )
+            return False
     return True

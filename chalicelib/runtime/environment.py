@@ -89,6 +89,11 @@ def staff_check_seconds() -> int:
     return int(os.environ.get("STAFF_CHECK_SECONDS") or 30)
 
 
+def function_name() -> str:
+    """The name of the function that this process is; ``none`` outside Lambda."""
+    return os.environ.get("AWS_LAMBDA_FUNCTION_NAME") or "none"
+
+
 def stage() -> str:
     """The name of the deployment, for log lines; ``local`` where none is set."""
     return os.environ.get("MWANGA_STAGE") or "local"

@@ -59,6 +59,8 @@ from tests.integration.vendor import (
     unclear,
 )
 
+pytestmark = pytest.mark.untold  # each step is made by a function of its own
+
 POLICIES = Path(__file__).parents[3] / ".chalice"
 GIVEN_BY_THE_TRIGGER = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 """What Lambda itself does for the function, with the function's role."""
