@@ -230,7 +230,10 @@ class Wiring:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or SystemClock()
-        self.journal: Journal = StandardOutputJournal(stage=environment.stage())
+        self.release = environment.release()
+        self.journal: Journal = StandardOutputJournal(
+            stage=environment.stage(), release=self.release
+        )
 
     # --- the store ---------------------------------------------------------------------------
 

@@ -170,5 +170,6 @@ def _done(body: str, wiring: Wiring, handle: Handle) -> bool:
         return False
     except Exception as error:  # a bug: the message comes back, and ends as a dead letter
         wiring.journal.event("message_crashed", error=type(error).__name__, place=place_of(error))
+        wiring.journal.count("MessagesCrashed")
         return False
     return True

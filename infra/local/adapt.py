@@ -86,6 +86,11 @@ def _files_in_the_clear(template: Template, _: LocalAddresses) -> None:
     del template["Resources"]["FilesBucketPolicy"]
 
 
+def _all_at_once(template: Template, _: LocalAddresses) -> None:
+    for resource in template["Resources"].values():
+        resource.get("Properties", {}).pop("DeploymentPreference", None)
+
+
 DIFFERENCES = (
     Difference(
         places=("Resources.ManagedLayer", "Resources.*.Properties.Layers"),
@@ -135,5 +140,13 @@ DIFFERENCES = (
         places=("Resources.FilesBucketPolicy",),
         reason="It denies what does not come by TLS. The emulator is on this machine, without TLS.",
         apply=_files_in_the_clear,
+    ),
+    Difference(
+        places=("Resources.*.Properties.DeploymentPreference",),
+        reason=(
+            "The emulator refuses templates with CodeDeploy, so a new version of a worker gets all "
+            "messages at once. Versions, the alias and what hangs on it are the same."
+        ),
+        apply=_all_at_once,
     ),
 )
