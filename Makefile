@@ -3,6 +3,10 @@
 # make up        start the local cloud; make down stops it and leaves nothing behind
 # make demo      a payment's way through the running system, told step by step
 # make package   build what is deployed, into build/package
+# make deploy STAGE=…     package, check and deploy to AWS, asking before anything is changed
+# make rollback STAGE=…   back to the release before; make destroy STAGE=… removes the stack
+#     YES=1 agrees to everything; REGION=…, ALLOW="<logical ids>", RELEASE=…, ENDPOINT=<emulator>,
+#     PARAMETERS="DomainName=… CertificateArn=… AlarmEmail=…": see docs/deploy.md
 # make bench     the write budget and the speed of the core
 # make openapi   write openapi.json anew
 # make manufacturers   write docs/manufacturers/README.md anew; make channels, that of channels
@@ -26,13 +30,19 @@ PYTEST := $(RUN) -m pytest -q
 PARALLEL := -n 2 --dist loadfile
 
 export PYTHONDONTWRITEBYTECODE := 1
-# No tool may reach a real account by accident.
+# No tool may reach a real account by accident. These three goals alone are meant to: each is
+# called by itself, with the credentials of whoever calls it.
+ON_AWS := deploy rollback destroy
+ifeq ($(filter $(ON_AWS),$(MAKECMDGOALS)),)
 unexport AWS_PROFILE AWS_SESSION_TOKEN AWS_SECURITY_TOKEN AWS_ENDPOINT_URL
 export AWS_ACCESS_KEY_ID := test
 export AWS_SECRET_ACCESS_KEY := test
 export AWS_DEFAULT_REGION := eu-west-1
+else ifneq ($(words $(MAKECMDGOALS)),1)
+$(error make $(filter $(ON_AWS),$(MAKECMDGOALS)) wants to be called by itself)
+endif
 
-.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package openapi manufacturers channels clean
+.PHONY: $(ON_AWS) help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package openapi manufacturers channels clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^Nothing/,$$d'
@@ -94,6 +104,12 @@ screenshots: $(READY) browser
 
 package: $(READY)
 	@$(RUN) -m infra.package
+
+$(ON_AWS): $(READY)
+	@: $${STAGE:?which stage? make $@ STAGE=…}
+	@$(RUN) -m infra.deploy $@ --stage "$(STAGE)" $(if $(REGION),--region "$(REGION)") \
+		$(if $(ENDPOINT),--endpoint "$(ENDPOINT)") $(if $(YES),--yes) \
+		$(if $(RELEASE),--release "$(RELEASE)") --allow "$(ALLOW)" --parameters "$(PARAMETERS)"
 
 openapi: $(READY)
 	@$(RUN) -m chalicelib.api.openapi openapi.json
