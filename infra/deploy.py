@@ -15,7 +15,6 @@ import os
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -29,6 +28,7 @@ from infra.deployment.smoke import SmokeTestFailed, smoke_test
 from infra.deployment.stacks import ChangeSet, DeploymentFailed, Stack
 from infra.deployment.target import NoTarget, Target, target_of
 from infra.local.adapt import LocalAddresses, adapt
+from infra.local.proxy import path_of
 from infra.package import ROOT, Package, PackageError, build, load_template
 
 Template = dict[str, Any]
@@ -247,7 +247,7 @@ def base_url(order: Order, stack: Stack) -> str:
         return order.base_url
     outputs = stack.outputs()
     if order.target.endpoint:
-        return f"{order.target.endpoint}/restapis/{outputs['RestAPIId']}/api/_user_request_"
+        return order.target.endpoint + path_of(outputs["RestAPIId"])
     return outputs["ApiUrl"]
 
 

@@ -23,7 +23,7 @@ from infra.local.deploy import Deployed, DeploymentFailed, deploy
 from infra.local.load import Generated, LoadingFailed, fill_secrets, fill_staff, fill_tables
 from infra.local.processes import HOST, NotReady, ProcessEnded, PromisedPorts
 from infra.local.providers import PROVIDERS
-from infra.local.proxy import BASE_PATH
+from infra.local.proxy import BASE_PATH, path_of
 from infra.local.vendors import VENDORS
 from infra.package import REGION, ROOT, PackageError, build
 
@@ -172,7 +172,7 @@ def fakes_settings(state: Path, ports: dict[str, int], generated: Generated) -> 
 
 
 def _start_proxy(state: Path, ports: dict[str, int], deployed: Deployed) -> None:
-    upstream_path = f"/restapis/{deployed.ids['RestAPI']}/api/_user_request_"
+    upstream_path = path_of(deployed.ids["RestAPI"])
     arguments = [str(ports["proxy"]), str(ports["emulator"]), upstream_path]
     _start_module("proxy", "infra.local.proxy", arguments, state)
 
