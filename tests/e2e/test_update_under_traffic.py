@@ -29,6 +29,11 @@ from tests.e2e.company import Company, Household
 
 SENDERS = 3
 TRIES = 20
+PAUSE_SECONDS = 0.3
+"""Between two payments of one sender: what is asked here is not how much a small machine bears."""
+
+PATIENCE = 240
+"""More than a message stays hidden whose worker was killed in the middle of it."""
 
 NEW_ROUTE = """
 @routes.route("GET", "/health/again", public=True, answers={200: HealthShape})
@@ -89,6 +94,7 @@ class Traffic:
                 self._daraja(household)
             else:
                 self._direct(household, f"under-way-{sender}-{number}")
+            self.stopped.wait(PAUSE_SECONDS)
 
     def _direct(self, household: Household, reference: str) -> None:
         partner = self.cloud.partner
@@ -174,7 +180,7 @@ def test_an_update_and_a_rollback_under_traffic_lose_nothing(
     assert not traffic.refused
 
     for payment_id in traffic.taken:
-        payment = cloud.wait_for_payment(payment_id)
+        payment = cloud.wait_for_payment(payment_id, seconds=PATIENCE)
         assert payment["status"] == "completed", (payment, told)
         assert len(payment["tokens"]) == len(payment["vends"]) <= 1
     assert len(set(traffic.taken)) == len(traffic.taken)
