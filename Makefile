@@ -6,6 +6,10 @@
 # make checks    check what is deployed: rules, AWS's limits, linters
 # make rights    after make e2e: which rights of the functions' roles no test needed
 # make vulnerabilities   ask for known vulnerabilities of what is pinned: build/vulnerabilities.md
+# make deploy STAGE=…     package, check and deploy to AWS, asking before anything is changed
+# make rollback STAGE=…   back to the release before; make destroy STAGE=… removes the stack
+#     YES=1 agrees to everything; REGION=…, ALLOW="<logical ids>", RELEASE=…, ENDPOINT=<emulator>,
+#     PARAMETERS="DomainName=… CertificateArn=… AlarmEmail=…": see docs/deploy.md
 # make bench     the write budget and the speed of the core
 # make openapi   write openapi.json anew
 # make manufacturers   write docs/manufacturers/README.md anew; make channels, that of channels
@@ -33,13 +37,19 @@ PYTEST := $(RUN) -m pytest -q
 PARALLEL := -n 2 --dist loadfile
 
 export PYTHONDONTWRITEBYTECODE := 1
-# No tool may reach a real account by accident.
+# No tool may reach a real account by accident. These three goals alone are meant to: each is
+# called by itself, with the credentials of whoever calls it.
+ON_AWS := deploy rollback destroy
+ifeq ($(filter $(ON_AWS),$(MAKECMDGOALS)),)
 unexport AWS_PROFILE AWS_SESSION_TOKEN AWS_SECURITY_TOKEN AWS_ENDPOINT_URL
 export AWS_ACCESS_KEY_ID := test
 export AWS_SECRET_ACCESS_KEY := test
 export AWS_DEFAULT_REGION := eu-west-1
+else ifneq ($(words $(MAKECMDGOALS)),1)
+$(error make $(filter $(ON_AWS),$(MAKECMDGOALS)) wants to be called by itself)
+endif
 
-.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package checks rights vulnerabilities openapi manufacturers channels roles metrics clean
+.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package checks rights vulnerabilities openapi manufacturers channels roles metrics $(ON_AWS) clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^Nothing/,$$d'
@@ -113,6 +123,12 @@ rights: $(READY)
 
 vulnerabilities: $(READY) $(CHECKS_READY)
 	@$(RUN) -m infra.vulnerabilities
+
+$(ON_AWS): $(READY)
+	@: $${STAGE:?which stage? make $@ STAGE=…}
+	@$(RUN) -m infra.deploy $@ --stage "$(STAGE)" $(if $(REGION),--region "$(REGION)") \
+		$(if $(ENDPOINT),--endpoint "$(ENDPOINT)") $(if $(YES),--yes) \
+		$(if $(RELEASE),--release "$(RELEASE)") --allow "$(ALLOW)" --parameters "$(PARAMETERS)"
 
 openapi: $(READY)
 	@$(RUN) -m chalicelib.api.openapi openapi.json

@@ -235,8 +235,11 @@ class Wiring:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or SystemClock()
+        self.release = environment.release()
         self.journal: Journal = StandardOutputJournal(
-            stage=environment.stage(), function=environment.function_name()
+            stage=environment.stage(),
+            function=environment.function_name(),
+            release=self.release,
         )
 
     # --- the store ---------------------------------------------------------------------------

@@ -205,13 +205,19 @@ METRICS = (
     Metric("Swept", "open payments that one run of the sweeper looked at", ("sweep",), gauge=True),
     Metric("SweepFailures", "open payments that could not be looked at", ("sweep",)),
     Metric("BooksChecked", "customers whose books one pass has proved", ("reconcile",), gauge=True),
-    Metric("BooksDifferences", "what is wrong with them", ("reconcile",), gauge=True),
+    Metric("BooksDifferences", "what is wrong with them", ("reconcile", "move"), gauge=True),
+    Metric("BooksClosed", "days whose report for finance was made", ("move",)),
     # --- the rest
     Metric("Registrations", "devices registered", ("api", "move"), ("kind",), series=4),
     Metric(
         "FieldRegistrations", "registrations from the field app", ("api",), ("status",), series=4
     ),
     Metric("FailedLogIns", "wrong passwords", ("api",)),
+    Metric(
+        "MessagesCrashed",
+        "messages in which a worker met a bug",
+        ("settle", "vend", "send-messages", "call-provider", "move"),
+    ),
     Metric("RequestsFailed", "requests answered with 500 or 503", ("api",), ("code",), series=3),
 )
 

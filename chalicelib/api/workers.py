@@ -189,5 +189,6 @@ def _done(body: str, wiring: Wiring, handle: Handle) -> bool:
             wiring.journal.event(
                 "message_crashed", error=type(error).__name__, place=place_of(error)
             )
+            wiring.journal.count("MessagesCrashed")
             return False
     return True

@@ -97,3 +97,8 @@ def function_name() -> str:
 def stage() -> str:
     """The name of the deployment, for log lines; ``local`` where none is set."""
     return os.environ.get("MWANGA_STAGE") or "local"
+
+
+def release() -> str:
+    """The release that runs, for ``/health`` and log lines; ``unreleased`` where none is set."""
+    return os.environ.get("MWANGA_RELEASE") or "unreleased"

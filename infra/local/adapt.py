@@ -96,6 +96,11 @@ def _without_what_only_cloudwatch_reads(template: Template, _: LocalAddresses) -
             del template["Resources"][name]
 
 
+def _all_at_once(template: Template, _: LocalAddresses) -> None:
+    for resource in template["Resources"].values():
+        resource.get("Properties", {}).pop("DeploymentPreference", None)
+
+
 DIFFERENCES = (
     Difference(
         places=("Resources.ManagedLayer", "Resources.*.Properties.Layers"),
@@ -153,5 +158,13 @@ DIFFERENCES = (
             "template that has them. What such alarms would do is tested apart."
         ),
         apply=_without_what_only_cloudwatch_reads,
+    ),
+    Difference(
+        places=("Resources.*.Properties.DeploymentPreference",),
+        reason=(
+            "The emulator refuses templates with CodeDeploy, so a new version of a worker gets all "
+            "messages at once. Versions, the alias and what hangs on it are the same."
+        ),
+        apply=_all_at_once,
     ),
 )

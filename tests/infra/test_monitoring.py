@@ -32,7 +32,7 @@ OF_AWS: dict[str, tuple[frozenset[str], list[set[str]]]] = {
     ),
     "AWS/Lambda": (
         frozenset({"Errors", "Throttles", "Duration", "ConcurrentExecutions"}),
-        [{"FunctionName"}, {"FunctionName", "Resource"}],
+        [{"FunctionName"}, {"FunctionName", "Resource", "ExecutedVersion"}],
     ),
     "AWS/SQS": (
         frozenset({"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"}),
@@ -146,9 +146,8 @@ def test_every_alarm_says_what_it_means_and_where_to_read_on(template: Template)
         pages.add(page)
         assert len(alarm["AlarmDescription"]) <= 1024
         assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmsTopic"}]
-    canary = {"alarm-canary.md"}
-    there = {p.name for p in PAGES.glob("alarm-*.md")} - canary
-    assert there == {page.rpartition("/")[2] for page in pages} - canary
+    there = {p.name for p in PAGES.glob("alarm-*.md")}
+    assert there == {page.rpartition("/")[2] for page in pages}
 
 
 def test_every_page_of_an_alarm_says_what_to_do() -> None:
@@ -225,6 +224,10 @@ def samples(alarm: dict[str, Any], values: dict[str, Any]) -> list[Sample]:
         ("api-4xx", {"4XXError": (1,) * 100, "Count": (1,) * 150},
          {"4XXError": (1,) * 99, "Count": (1,) * 100}),
         ("function-errors", {"Errors": (1, 0, 0)}, {"Errors": (0, 0, 0)}),
+        *(
+            (f"{worker}-new-version", {"Errors": (1, 0, 0)}, {"Errors": (0, 0, 0)})
+            for worker in ("settle", "vend", "send-messages", "call-provider", "move")
+        ),
         ("function-throttles", {"Throttles": (10,)}, {"Throttles": (1,)}),
         ("table-throttles", {"WriteThrottleEvents": (10,)},
          {"ReadThrottleEvents": (1,), "Swept": (400,)}),
@@ -264,7 +267,7 @@ def test_every_function_that_works_by_itself_is_watched(template: Template) -> N
         functions = {
             n
             for n, r in template["Resources"].items()
-            if r["Type"] == "AWS::Serverless::Function" and "Canary" not in n
+            if r["Type"] == "AWS::Serverless::Function"
         }
         assert watched == functions - by_hand
 

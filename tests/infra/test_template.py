@@ -46,6 +46,7 @@ COUNTED_ALARMS = {
     "ReversedByProvider",
     "ResultsLate",
     "StatementDifferences",
+    "MessagesCrashed",
 }
 """The metrics of which one is enough for a person to look."""
 
@@ -75,9 +76,13 @@ TABLE_KEYS = {
 
 
 def mappings(expanded: Template) -> dict[str, dict[str, Any]]:
-    """The event source mapping of each worker, by the worker's logical id."""
+    """The event source mapping of each worker, by the worker's logical id.
+
+    Each hands its messages to the worker's alias.
+    """
+    aliases = of_type(expanded, "AWS::Lambda::Alias")
     return {
-        mapping["FunctionName"]["Ref"]: mapping
+        aliases[mapping["FunctionName"]["Ref"]]["FunctionName"]["Ref"]: mapping
         for mapping in of_type(expanded, "AWS::Lambda::EventSourceMapping").values()
     }
 
@@ -115,6 +120,7 @@ class TestFunctions:
         assert properties["Environment"]["Variables"] == {
             **(staff if function == "APIHandler" else {}),
             "MWANGA_STAGE": {"Ref": "Stage"},
+            "MWANGA_RELEASE": {"Ref": "Release"},
             "TABLE_PREFIX": {"Fn::Sub": "${AWS::StackName}-"},
             "SECRET_PREFIX": {"Fn::Sub": "${AWS::StackName}/"},
             "PAYMENTS_QUEUE_URL": {"Ref": "PaymentsQueue"},
@@ -232,7 +238,8 @@ class TestAlarms:
         rings = {
             alarm["MetricName"]
             for alarm in counted_alarms(template)
-            if (alarm["Statistic"], alarm["Period"], alarm["EvaluationPeriods"]) == ("Sum", 300, 1)
+            if (alarm["Statistic"], alarm["EvaluationPeriods"]) == ("Sum", 1)
+            and alarm["Period"] in {60, 300}
             and alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
             and alarm["Threshold"] == 1
             and alarm["TreatMissingData"] == "notBreaching"

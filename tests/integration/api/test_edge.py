@@ -117,4 +117,4 @@ def test_the_app_never_shows_its_stack() -> None:
 
 def test_health_asks_nothing_of_the_store(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TABLE_PREFIX")
-    assert api.get("/health", None).json == {"status": "ok"}
+    assert api.get("/health", None).json == {"status": "ok", "release": "unreleased"}

@@ -6,9 +6,12 @@ Those on a single fault are tested where that fault is (``diary.rings``); here a
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from chalice.app import SQSEvent
 
+from chalicelib.api import workers
 from chalicelib.channels.callers import WrongPath, note_failure, note_intruder
 from chalicelib.domain.errors import MwangaError
 from chalicelib.runtime.metrics import NAMESPACE
@@ -49,6 +52,14 @@ def look(wiring: Wiring) -> None:
     wiring.watch_open.look()
 
 
+def close_the_day(wiring: Wiring, counter: Counter, clock: FixedClock) -> None:
+    """Let the day that ended be closed."""
+    wiring.make_reports.close_what_ended()
+    while messages := counter.cloud.take("moves"):
+        for message in messages:
+            wiring.make_reports.work(message["body"]["move_id"], clock.now() + timedelta(minutes=1))
+
+
 def test_a_healthy_day_rings_no_alarm(
     household: str, counter: Counter, wiring: Wiring, diary: Diary, clock: FixedClock
 ) -> None:
@@ -56,12 +67,13 @@ def test_a_healthy_day_rings_no_alarm(
         counter.pay(claim(serial_number, 500, f"T{number}"))
     look(wiring)
     wiring.reconcile.run(clock.now() + timedelta(minutes=1))
+    close_the_day(wiring, counter, clock)
     assert {name for name in OURS if diary.rings(name)} == set()
 
 
 def test_silence_rings_where_it_would_pass_for_health(diary: Diary) -> None:
     silent = {name for name in OURS if diary.rings(name)}
-    assert silent == {"books-not-checked", "sweep-silent"}
+    assert silent == {"books-not-checked", "books-not-closed", "sweep-silent"}
 
 
 def test_vends_of_a_manufacturer_that_fail_are_an_alarm_of_that_manufacturer(
@@ -144,6 +156,26 @@ def test_the_sweeper_and_the_proof_of_the_books_ring_only_until_they_have_run(
     wiring.reconcile.run(clock.now() + timedelta(minutes=1))
     assert not diary.rings("sweep-silent")
     assert not diary.rings("books-not-checked")
+
+
+def test_a_day_that_is_not_closed_is_an_alarm_until_it_is(
+    wiring: Wiring, counter: Counter, diary: Diary, clock: FixedClock
+) -> None:
+    assert diary.rings("books-not-closed")
+    close_the_day(wiring, counter, clock)
+    assert not diary.rings("books-not-closed")
+
+
+def test_a_message_in_which_a_worker_meets_a_bug_is_an_alarm(
+    wiring: Wiring, diary: Diary
+) -> None:
+    def settled(body: str) -> dict[str, Any]:
+        record = {"messageId": "1", "body": body, "receiptHandle": "", "attributes": {}}
+        return workers.settle(SQSEvent({"Records": [record]}, None), wiring)
+
+    assert not diary.rings("messages-crashed")
+    assert settled("{}") == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+    assert diary.rings("messages-crashed")
 
 
 def test_one_stranger_at_a_channel_is_no_alarm_and_twenty_are(wiring: Wiring, diary: Diary) -> None:
