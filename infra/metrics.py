@@ -205,7 +205,8 @@ METRICS = (
     Metric("Swept", "open payments that one run of the sweeper looked at", ("sweep",), gauge=True),
     Metric("SweepFailures", "open payments that could not be looked at", ("sweep",)),
     Metric("BooksChecked", "customers whose books one pass has proved", ("reconcile",), gauge=True),
-    Metric("BooksDifferences", "what is wrong with them", ("reconcile",), gauge=True),
+    Metric("BooksDifferences", "what is wrong with them", ("reconcile", "move"), gauge=True),
+    Metric("BooksClosed", "closings of the books that came to their end", ("move",)),
     # --- the rest
     Metric("Registrations", "devices registered", ("api", "move"), ("kind",), series=4),
     Metric(
