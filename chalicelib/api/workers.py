@@ -88,6 +88,11 @@ def move(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
     context: Any = event.context
 
     def handle(body: Mapping[str, Any]) -> None:
+        left = timedelta(milliseconds=context.get_remaining_time_in_millis())
+        until = wiring.clock.now() + left - MOVE_SPARE
+        if body["what"] == "erase":
+            wiring.erase_customers.go_on(body["customer_id"], body["cursor"], until)
+            return
         move_id = body["move_id"]
         match body["what"]:
             case "check":
@@ -97,8 +102,7 @@ def move(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
             case "write":
                 wiring.move_in.write(move_id, body["part"])
             case _:
-                left = timedelta(milliseconds=context.get_remaining_time_in_millis())
-                wiring.move_out.work(move_id, wiring.clock.now() + left - MOVE_SPARE)
+                wiring.move_out.work(move_id, until)
 
     return _each(event, wiring, handle)
 
