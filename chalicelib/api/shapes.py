@@ -151,6 +151,7 @@ class CustomerShape(TypedDict):
     village_id: int
     needs_review: Sequence[str]
     erased_at: NotRequired[str]
+    erasure: NotRequired[Literal["under_way", "finished"]]
 
 
 class InstalmentShape(TypedDict):
@@ -698,6 +699,7 @@ def customer(person: Customer) -> CustomerShape:
     )
     if person.erased_at is not None:
         shape["erased_at"] = time_text(person.erased_at)
+        shape["erasure"] = _erasure_state(person)
     return shape
 
 
@@ -706,10 +708,14 @@ def erasure(person: Customer) -> ErasureShape:
     finished = person.erasure_finished_at
     return ErasureShape(
         customer_id=person.customer_id,
-        state="under_way" if finished is None else "finished",
+        state=_erasure_state(person),
         erased_at=_time_or_none(person.erased_at),
         finished_at=_time_or_none(finished),
     )
+
+
+def _erasure_state(person: Customer) -> Literal["under_way", "finished"]:
+    return "under_way" if person.erasure_finished_at is None else "finished"
 
 
 def change(made: Change) -> ChangedShape:
