@@ -3,9 +3,18 @@
 # make up        start the local cloud; make down stops it and leaves nothing behind
 # make demo      a payment's way through the running system, told step by step
 # make package   build what is deployed, into build/package
+# make checks    check what is deployed: rules, AWS's limits, linters
+# make rights    after make e2e: which rights of the functions' roles no test needed
+# make vulnerabilities   ask for known vulnerabilities of what is pinned: build/vulnerabilities.md
+# make deploy STAGE=…     package, check and deploy to AWS, asking before anything is changed
+# make rollback STAGE=…   back to the release before; make destroy STAGE=… removes the stack
+#     YES=1 agrees to everything; REGION=…, ALLOW="<logical ids>", RELEASE=…, ENDPOINT=<emulator>,
+#     PARAMETERS="DomainName=… CertificateArn=… AlarmEmail=…": see docs/deploy.md
 # make bench     the write budget and the speed of the core
 # make openapi   write openapi.json anew
 # make manufacturers   write docs/manufacturers/README.md anew; make channels, that of channels
+# make roles     write docs/roles.md anew: what each function may do
+# make metrics   write the tables of metrics and the alarms of manufacturers anew
 # make screenshots   take the pictures of docs/website.md anew
 # make clean     remove all that make made
 #
@@ -22,17 +31,25 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python
+CHECKS_VENV := .venv-checks
+CHECKS_READY := $(CHECKS_VENV)/.ready
 PYTEST := $(RUN) -m pytest -q
 PARALLEL := -n 2 --dist loadfile
 
 export PYTHONDONTWRITEBYTECODE := 1
-# No tool may reach a real account by accident.
+# No tool may reach a real account by accident. These three goals alone are meant to: each is
+# called by itself, with the credentials of whoever calls it.
+ON_AWS := deploy rollback destroy
+ifeq ($(filter $(ON_AWS),$(MAKECMDGOALS)),)
 unexport AWS_PROFILE AWS_SESSION_TOKEN AWS_SECURITY_TOKEN AWS_ENDPOINT_URL
 export AWS_ACCESS_KEY_ID := test
 export AWS_SECRET_ACCESS_KEY := test
 export AWS_DEFAULT_REGION := eu-west-1
+else ifneq ($(words $(MAKECMDGOALS)),1)
+$(error make $(filter $(ON_AWS),$(MAKECMDGOALS)) wants to be called by itself)
+endif
 
-.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package openapi manufacturers channels clean
+.PHONY: help test beside-e2e lint unit integration simulation infra e2e browser screenshots up down demo bench package checks rights vulnerabilities openapi manufacturers channels roles metrics $(ON_AWS) clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^Nothing/,$$d'
@@ -64,11 +81,12 @@ tested-core: $(READY)
 	@$(RUN) -m coverage report --include='chalicelib/domain/*,chalicelib/services/*' --fail-under=100
 
 # Tracing makes tests twice as slow, so it is left out where it would show nothing new.
-tested-rest: $(READY)
+tested-rest: $(READY) $(CHECKS_READY)
 	@echo "== everything around them, crashes, simulation and the built template"
 	@$(PYTEST) $(PARALLEL) --ignore=tests/unit/domain --ignore=tests/unit/services tests/unit \
 		tests/integration/store tests/integration/crash tests/simulation tests/infra
 
+infra: $(CHECKS_READY)
 unit integration simulation infra: $(READY)
 	@echo "== $@"
 	@$(PYTEST) tests/$@
@@ -80,6 +98,7 @@ browser: $(READY)
 # Two local clouds, the files shared between them; each proves its books in the end.
 e2e: $(READY) browser
 	@echo "== $@"
+	@rm -rf build/role-calls
 	@$(PYTEST) $(PARALLEL) --no-loadscope-reorder tests/e2e
 
 bench: $(READY)
@@ -95,6 +114,22 @@ screenshots: $(READY) browser
 package: $(READY)
 	@$(RUN) -m infra.package
 
+checks: $(READY) $(CHECKS_READY)
+	@$(RUN) -m infra.checks
+
+# What `make e2e` did not need, though a role allows it.
+rights: $(READY)
+	@$(RUN) -m infra.checks.rights
+
+vulnerabilities: $(READY) $(CHECKS_READY)
+	@$(RUN) -m infra.vulnerabilities
+
+$(ON_AWS): $(READY)
+	@: $${STAGE:?which stage? make $@ STAGE=…}
+	@$(RUN) -m infra.deploy $@ --stage "$(STAGE)" $(if $(REGION),--region "$(REGION)") \
+		$(if $(ENDPOINT),--endpoint "$(ENDPOINT)") $(if $(YES),--yes) \
+		$(if $(RELEASE),--release "$(RELEASE)") --allow "$(ALLOW)" --parameters "$(PARAMETERS)"
+
 openapi: $(READY)
 	@$(RUN) -m chalicelib.api.openapi openapi.json
 
@@ -106,9 +141,18 @@ manufacturers: $(READY)
 channels: $(READY)
 	@$(RUN) -m infra.channels
 
+# What each function may do, from the built template.
+roles: $(READY)
+	@$(RUN) -m infra.checks.roles
+
+# The table of all metrics, and an alarm for each manufacturer that is called.
+metrics: $(READY)
+	@$(RUN) -m infra.metrics
+	@$(RUN) -m infra.alarms_of_vends
+
 clean:
 	@if [ -x $(RUN) ]; then $(RUN) -m infra.local.down; fi
-	@rm -rf $(VENV) .local build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	@rm -rf $(VENV) $(CHECKS_VENV) .local build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 # pip's own words are shown only where it fails.
 $(READY): requirements.txt requirements-dev.txt
@@ -118,4 +162,13 @@ $(READY): requirements.txt requirements-dev.txt
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt >build/pip.log 2>&1 \
 		|| { cat build/pip.log; exit 1; }
+	@touch $@
+
+# Every package is listed, so none has to be looked for.
+$(CHECKS_READY): requirements-checks.txt
+	@echo "== virtual environment of the linters"
+	@mkdir -p build
+	@rm -rf $(CHECKS_VENV) && $(PYTHON) -m venv $(CHECKS_VENV)
+	@$(CHECKS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile \
+		-r $< >build/pip-checks.log 2>&1 || { cat build/pip-checks.log; exit 1; }
 	@touch $@

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from chalicelib.services.collect import Collect
     from chalicelib.services.company import KeepCompany
     from chalicelib.services.credit import RefundCredit
+    from chalicelib.services.customer_statements import ShowStatements
     from chalicelib.services.customers import KeepCustomers
     from chalicelib.services.desk import Desk
     from chalicelib.services.device_actions import ActOnDevices
@@ -75,18 +76,21 @@ if TYPE_CHECKING:
         Queues,
         Reconciliations,
         Registry,
+        Reports,
         Sessions,
         SettingsStore,
         Sites,
         SmsGateway,
         Tariffs,
         Vendor,
+        WholeTables,
         WrongTriesStore,
     )
     from chalicelib.services.reconcile import Reconcile
     from chalicelib.services.refund import GiveBack
     from chalicelib.services.register import Register
     from chalicelib.services.replacement import ReplaceDevices
+    from chalicelib.services.reports.make import MakeReports
     from chalicelib.services.resolve import Resolve
     from chalicelib.services.review import ReviewRegistrations
     from chalicelib.services.settle import Settle
@@ -100,6 +104,7 @@ if TYPE_CHECKING:
     from chalicelib.services.tariffs import KeepTariffs
     from chalicelib.services.unlock import Unlock
     from chalicelib.services.vend import VendTokens
+    from chalicelib.services.watch_open import WatchOpen
 
 CHANNELS = (
     "chalicelib.channels.direct",
@@ -234,16 +239,22 @@ class Wiring:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or SystemClock()
-        self.journal: Journal = StandardOutputJournal(stage=environment.stage())
+        self.release = environment.release()
+        self.journal: Journal = StandardOutputJournal(
+            stage=environment.stage(),
+            function=environment.function_name(),
+            release=self.release,
+        )
 
     # --- the store ---------------------------------------------------------------------------
 
     @cached_property
     def payments(self) -> Payments:
-        """Payments and their settlement."""
+        """Payments and their settlement; each step that one takes is told."""
+        from chalicelib.services.told_payments import ToldPayments
         from chalicelib.store.payments import DynamoPayments
 
-        return DynamoPayments()
+        return ToldPayments(DynamoPayments(), self.journal)
 
     @cached_property
     def accounts(self) -> Accounts:
@@ -398,6 +409,27 @@ class Wiring:
         from chalicelib.store.files import S3Files
 
         return S3Files()
+
+    @cached_property
+    def report_files(self) -> Files:
+        """The reports that are kept."""
+        from chalicelib.store.files import S3Files
+
+        return S3Files(environment.reports_bucket)
+
+    @cached_property
+    def reports(self) -> Reports:
+        """Reports, by id."""
+        from chalicelib.store.reports import DynamoReports
+
+        return DynamoReports()
+
+    @cached_property
+    def whole_tables(self) -> WholeTables:
+        """All payments and entries, for workers."""
+        from chalicelib.store.whole_tables import DynamoWholeTables
+
+        return DynamoWholeTables()
 
     @cached_property
     def imports(self) -> Imports:
@@ -600,6 +632,13 @@ class Wiring:
         return Sweep(
             payments=self.payments, queues=self.queues, clock=self.clock, journal=self.journal
         )
+
+    @cached_property
+    def watch_open(self) -> WatchOpen:
+        """Tells how open payments stand."""
+        from chalicelib.services.watch_open import WatchOpen
+
+        return WatchOpen(payments=self.payments, clock=self.clock, journal=self.journal)
 
     @cached_property
     def switch(self) -> SwitchDevices:
@@ -1068,6 +1107,37 @@ class Wiring:
             queues=self.queues,
             clock=self.clock,
             journal=self.journal,
+        )
+
+    @cached_property
+    def make_reports(self) -> MakeReports:
+        """Makes reports for finance."""
+        from chalicelib.services.reports.make import MakeReports
+
+        return MakeReports(
+            reports=self.reports,
+            whole_tables=self.whole_tables,
+            reconciliations=self.reconciliations,
+            files=self.report_files,
+            row_files=self.files,
+            settings_store=self.settings_store,
+            queues=self.queues,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def show_statements(self) -> ShowStatements:
+        """Shows customers' statements."""
+        from chalicelib.services.customer_statements import ShowStatements
+
+        return ShowStatements(
+            accounts=self.accounts,
+            customers=self.customers,
+            entries=self.entries,
+            payments=self.payments,
+            settings_store=self.settings_store,
+            clock=self.clock,
         )
 
     @cached_property

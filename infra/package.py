@@ -25,6 +25,8 @@ from typing import Any
 
 import yaml
 
+from infra.tags import UnknownType, put_tags
+
 ROOT = Path(__file__).resolve().parent.parent
 """The project's root."""
 
@@ -96,7 +98,7 @@ def build(out: Path | None = None, root: Path = ROOT) -> Package:
         if not (mark.exists() and mark.read_text(encoding="utf-8") == made_from):
             package(out, root, layers=_layer_cache(out.parent, root))
             mark.write_text(made_from, encoding="utf-8")
-    return _package_in(out)
+    return package_in(out)
 
 
 @contextmanager
@@ -133,7 +135,7 @@ def package(out: Path, root: Path = ROOT, layers: Path | None = None) -> Package
     merge_file.write_text(_to_yaml(merge_resources(root / "infra")), encoding="utf-8")
     _run_chalice(source, merge_file, out)
     shutil.rmtree(work)
-    built = _package_in(out)
+    built = package_in(out)
     if not built.layer.exists():
         raise PackageError("there is no layer: no dependency was found")
     architecture = json.loads((root / ".chalice/config.json").read_text())["lambda_architecture"]
@@ -142,6 +144,7 @@ def package(out: Path, root: Path = ROOT, layers: Path | None = None) -> Package
         *unfit_files(built, architecture),
     ]:
         raise PackageError(problem)
+    _tag(built)
     return built
 
 
@@ -192,7 +195,8 @@ def _layer_cache(folder: Path, root: Path) -> Path:
     return folder / "layers" / digest.hexdigest()[:16]
 
 
-def _package_in(out: Path) -> Package:
+def package_in(out: Path) -> Package:
+    """The package in that folder, as :func:`package` leaves it."""
     return Package(out / "sam.yaml", out / "deployment.zip", out / "layer-deployment.zip")
 
 
@@ -228,6 +232,15 @@ def _run_chalice(source: Path, merge_file: Path, out: Path) -> None:
         raise PackageError(f"a dependency has no wheel that fits Lambda:\n{run.stdout}")
 
 
+def _tag(built: Package) -> None:
+    template = load_template(built)
+    try:
+        put_tags(template)
+    except UnknownType as error:
+        raise PackageError(str(error)) from error
+    built.template.write_text(_to_yaml(template), encoding="utf-8")
+
+
 def _fingerprint(root: Path) -> str:
     digest = hashlib.sha256(sys.version.encode())
     for path in _inputs(root):
@@ -240,7 +253,7 @@ def _inputs(root: Path) -> list[Path]:
     files = [root / name for name in _PACKAGED if (root / name).is_file()]
     files += (root / ".chalice").glob("*.json")
     files += (root / "infra").glob("*.yaml")
-    files += [root / "infra" / "package.py"]
+    files += [root / "infra" / "package.py", root / "infra" / "tags.py"]
     files += (
         path
         for path in (root / "chalicelib").rglob("*")

@@ -23,6 +23,7 @@ _ENVIRONMENT = {
     ),
     "MOVES_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/test-moves",
     "FILES_BUCKET": "test-files-123456789012",
+    "REPORTS_BUCKET": "test-reports-123456789012",
 }
 """No test ever meets a real account, whatever the developer's shell says."""
 

@@ -28,6 +28,7 @@ from chalicelib.api import (
     personal_data,
     reconciliations,
     registration_app,
+    reports,
     review,
     service,
     sites,
@@ -59,6 +60,7 @@ PARTS = (
     personal_data.routes,
     reconciliations.routes,
     registration_app.routes,
+    reports.routes,
     review.routes,
     service.routes,
     sites.routes,
@@ -79,12 +81,28 @@ def all_routes(channels: Iterable[Channel]) -> list[Route]:
 def create_app(wiring: Wiring) -> Chalice:
     """The app with all routes mounted. Queues and schedules are declared beside it."""
     app = Chalice(app_name="mwanga", configure_logs=False)
+    app.register_middleware(_named_in_the_journal(wiring), event_type="all")
     for route in all_routes(wiring.channels):
         declare = app.route(
             route.path, methods=[route.method], content_types=["*/*"], name=route.name
         )
         declare(_view(route, app, wiring))
     return app
+
+
+def _named_in_the_journal(wiring: Wiring) -> Callable[[Any, Callable[[Any], Any]], Any]:
+    """Put Lambda's own id of a call on every line that is written in it.
+
+    At the API ``request_id`` becomes that of API Gateway, which callers are told.
+    """
+
+    def middleware(event: Any, respond: Callable[[Any], Any]) -> Any:
+        context = getattr(event, "lambda_context", None) or getattr(event, "context", None)
+        call_id = str(getattr(context, "aws_request_id", ""))
+        with wiring.journal.about(invocation_id=call_id, request_id=call_id):
+            return respond(event)
+
+    return middleware
 
 
 def _view(route: Route, app: Chalice, wiring: Wiring) -> Callable[..., Response]:
@@ -101,19 +119,25 @@ def _respond(route: Route, request: Request, wiring: Wiring) -> Response:
     """Answer one request, come what may."""
     request_id = str(request.context.get("requestId") or uuid.uuid4())
     began = time.monotonic()
+    wiring.journal.bind(request_id=request_id, **_payment_in(request))
     try:
         answer = route.handler(_checked_call(route, request, wiring))
     except Exception as error:  # this is the edge: beyond it there is nobody to tell
         answer = _told(error, route, request_id, wiring)
     wiring.journal.event(
         "request",
-        request_id=request_id,
         method=route.method,
         path=route.path,
         status=answer.status,
         milliseconds=round((time.monotonic() - began) * 1000),
     )
     return _response(answer, request_id)
+
+
+def _payment_in(request: Request) -> Mapping[str, str]:
+    """The payment that the address names, if it names one."""
+    named = (request.uri_params or {}).get("payment_id")
+    return {"payment_id": unquote(named)[:PATH_VALUE_LENGTH_MAX]} if named else {}
 
 
 def _checked_call(route: Route, request: Request, wiring: Wiring) -> Call[Any]:
@@ -156,7 +180,6 @@ def _told(error: Exception, route: Route, request_id: str, wiring: Wiring) -> An
     if problem["status"] >= 500:
         wiring.journal.event(
             "request_failed",
-            request_id=request_id,
             path=route.path,
             error=type(error).__name__,
             place=place_of(error),

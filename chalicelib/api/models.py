@@ -287,6 +287,14 @@ class ExportBody(Model):
     with_keys: bool = False
 
 
+class ReportBody(Model):
+    """What a report is to be of: a period of days, both included, its money or all its rows."""
+
+    first_day: Annotated[Day, Field(alias="from")]
+    last_day: Annotated[Day, Field(alias="to")]
+    contents: Literal["money", "rows"] = "money"
+
+
 class ReviewBody(Model):
     """What the office decides about a registration from the field."""
 

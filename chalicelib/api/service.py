@@ -19,8 +19,8 @@ POLICY = (
 
 @routes.route("GET", "/health", public=True, answers={200: HealthShape})
 def health(call: Call[None]) -> Answer:
-    """Say that the API is there. Asks nothing of anything else."""
-    return ok(HealthShape(status="ok"))
+    """Say that the API is there, and which release. Asks nothing of anything else."""
+    return ok(HealthShape(status="ok", release=call.wiring.release))
 
 
 @routes.route("GET", "/openapi.json", public=True, answers={200: dict[str, Any]})

@@ -640,9 +640,10 @@ class PersonalDataShape(TypedDict):
 
 
 class HealthShape(TypedDict):
-    """That the API is there."""
+    """That the API is there, and which release it is."""
 
     status: Literal["ok"]
+    release: str
 
 
 # --- what needs neither currency nor calendar -------------------------------------------------

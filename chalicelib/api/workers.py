@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.domain.errors import MwangaError
@@ -24,7 +24,10 @@ RECONCILE_SPARE = timedelta(seconds=20)
 """What is left of the function's time for the part of the proof that is under way."""
 
 MOVE_SPARE = timedelta(seconds=60)
-"""What is left of the function's time for the file of an export that is under way."""
+"""What is left of the function's time for the file or the part of a report under way."""
+
+_NAMED = ("payment_id", "customer_id", "manufacturer", "move_id")
+"""What of a message every line about it says."""
 
 Handle = Callable[[Mapping[str, Any]], None]
 
@@ -84,14 +87,16 @@ def call_provider(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
 
 
 def move(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
-    """Make each step of an import or export."""
+    """Make each step of an import, export or report, or of an erasure."""
     context: Any = event.context
 
-    def handle(body: Mapping[str, Any]) -> None:
+    def until() -> datetime:
         left = timedelta(milliseconds=context.get_remaining_time_in_millis())
-        until = wiring.clock.now() + left - MOVE_SPARE
+        return wiring.clock.now() + left - MOVE_SPARE
+
+    def handle(body: Mapping[str, Any]) -> None:
         if body["what"] == "erase":
-            wiring.erase_customers.go_on(body["customer_id"], body["cursor"], until)
+            wiring.erase_customers.go_on(body["customer_id"], body["cursor"], until())
             return
         move_id = body["move_id"]
         match body["what"]:
@@ -101,21 +106,28 @@ def move(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
                 wiring.statements.compare(move_id)
             case "write":
                 wiring.move_in.write(move_id, body["part"])
+            case "report":
+                wiring.make_reports.work(move_id, until())
             case _:
-                wiring.move_out.work(move_id, until)
+                wiring.move_out.work(move_id, until())
 
     return _each(event, wiring, handle)
 
 
 def sweep(wiring: Wiring) -> None:
-    """One sweep: over open payments, over devices whose time may be over, over providers' lists."""
+    """One sweep: over open payments, over devices whose time may be over, over providers' lists.
+
+    Then it is told how open payments stand: last, because it heals nothing.
+    """
     wiring.sweep.sweep()
     wiring.switch.queue_due()
     wiring.find_missing.queue_due()
+    wiring.watch_open.look()
 
 
 def reconcile(event: CloudWatchEvent, wiring: Wiring) -> None:
-    """Go on with the proof of the books, or do what the detail of the event asks for.
+    """Go on with the proof of the books, and have a day that has ended closed; or do what the
+    detail of the event asks for.
 
     ``{"start": "now"}`` starts the proof at once; ``{"customer_id": "C17"}`` proves the books of
     that customer, and nothing else.
@@ -130,6 +142,7 @@ def reconcile(event: CloudWatchEvent, wiring: Wiring) -> None:
         wiring.clock.now() + left - RECONCILE_SPARE,
         start_now=event.detail.get("start") == "now",
     )
+    wiring.make_reports.close_what_ended()
 
 
 def check_manufacturer(event: Any, wiring: Wiring) -> dict[str, str]:
@@ -167,12 +180,18 @@ def _each(event: SQSEvent, wiring: Wiring, handle: Handle) -> dict[str, Any]:
 
 def _done(body: str, wiring: Wiring, handle: Handle) -> bool:
     """Handle one message; whatever goes wrong, the others of the batch are not to suffer."""
-    try:
-        handle(json.loads(body))
-    except MwangaError as error:
-        wiring.journal.event("message_failed_to_work", error=error.code)
-        return False
-    except Exception as error:  # a bug: the message comes back, and ends as a dead letter
-        wiring.journal.event("message_crashed", error=type(error).__name__, place=place_of(error))
-        return False
+    with wiring.journal.about():  # a warm function must not take it for the next one's
+        try:
+            message = json.loads(body)
+            wiring.journal.bind(**{name: message[name] for name in _NAMED if name in message})
+            handle(message)
+        except MwangaError as error:
+            wiring.journal.event("message_failed_to_work", error=error.code)
+            return False
+        except Exception as error:  # a bug: the message comes back, and ends as a dead letter
+            wiring.journal.event(
+                "message_crashed", error=type(error).__name__, place=place_of(error)
+            )
+            wiring.journal.count("MessagesCrashed")
+            return False
     return True

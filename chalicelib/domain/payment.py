@@ -198,6 +198,8 @@ class Payment:
     the provider's own name for a payment that we started, ``known_as`` what else it must be told
     to know the payment again, and ``asked_at`` when a worker asked it to charge the payer.
     ``refund_at`` is when money that has moved without a valid device goes back by itself.
+    ``stored`` is the payment as it was read, which every later form of it carries along: what is
+    written shows by it which steps are being taken. It is no part of the payment itself.
     """
 
     payment_id: str
@@ -229,6 +231,7 @@ class Payment:
     check_at: datetime | None = None
     sweeps: int = 0
     revision: int = 1
+    stored: Payment | None = field(default=None, compare=False, repr=False)
 
     @property
     def owner(self) -> str:
@@ -434,6 +437,7 @@ def twin(payment: Payment, payment_id: str, now: datetime) -> Payment:
         completed_at=now,
         check_at=None,
         revision=1,
+        stored=None,
     )
 
 
@@ -447,7 +451,9 @@ def expired(payment: Payment, reason: str, now: datetime) -> Payment:
 
 def after_refusal(refused: Payment, judged_anew: Payment) -> Payment:
     """The payment that takes the place of a refused one: its refusals stay as events."""
-    kept = replace(judged_anew, events=refused.events, revision=refused.revision)
+    kept = replace(
+        judged_anew, events=refused.events, revision=refused.revision, stored=refused.stored
+    )
     return kept.with_event(refused.received_at, "refused", reason=refused.reason)
 
 

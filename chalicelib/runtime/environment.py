@@ -59,6 +59,11 @@ def files_bucket() -> str:
     return _required("FILES_BUCKET")
 
 
+def reports_bucket() -> str:
+    """The bucket in which reports for finance are kept."""
+    return _required("REPORTS_BUCKET")
+
+
 def sms_gateway() -> str:
     """The key of the SMS gateway; ``log`` where none is configured."""
     return os.environ.get("SMS_GATEWAY") or "log"
@@ -84,6 +89,16 @@ def staff_check_seconds() -> int:
     return int(os.environ.get("STAFF_CHECK_SECONDS") or 30)
 
 
+def function_name() -> str:
+    """The name of the function that this process is; ``none`` outside Lambda."""
+    return os.environ.get("AWS_LAMBDA_FUNCTION_NAME") or "none"
+
+
 def stage() -> str:
     """The name of the deployment, for log lines; ``local`` where none is set."""
     return os.environ.get("MWANGA_STAGE") or "local"
+
+
+def release() -> str:
+    """The release that runs, for ``/health`` and log lines; ``unreleased`` where none is set."""
+    return os.environ.get("MWANGA_RELEASE") or "unreleased"

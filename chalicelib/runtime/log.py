@@ -31,8 +31,23 @@ NEVER_PRINTED = frozenset(
 )
 """Names of fields whose content is left out, at any depth."""
 
+_SECRET_WORDS = frozenset(
+    {
+        "authorization",
+        "credential",
+        "credentials",
+        "password",
+        "secret",
+        "secrets",
+        "token",
+        "tokens",
+    }
+)
+"""Words that make the name of a field one of those, whatever else is in it."""
+
 _PHONE_FIELDS = frozenset({"phone", "payer_phone", "to", "msisdn"})
-_PHONE = re.compile(r"\+\d{5,15}")
+_PHONE = re.compile(r"[+＋](?:[ .()-]*\d){5,15}")
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _LEFT_OUT = "***"
 
 
@@ -46,7 +61,7 @@ class Log:
         """Write one line: the time, what happened, and the fields, made safe to print."""
         own = {"at": _text(datetime.now(UTC)), "event": what, **self._constant}
         # Our own fields come first and win. ASCII only: no content can break the line in two.
-        print(json.dumps({**own, **_safe(fields), **own}, separators=(",", ":")), flush=True)
+        print(json.dumps({**own, **made_safe(fields), **own}, separators=(",", ":")), flush=True)
 
 
 def place_of(error: BaseException) -> str:
@@ -64,15 +79,18 @@ def mask_phone(phone: str) -> str:
     return f"{_LEFT_OUT}{phone[-3:]}"
 
 
-def _safe(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(name): _safe_field(str(name).lower(), value) for name, value in fields.items()}
+def made_safe(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields as they may be printed, in JSON's own types."""
+    return {_masked(str(name)): _safe_field(str(name), value) for name, value in fields.items()}
 
 
 def _safe_field(name: str, value: Any) -> Any:
-    if name in NEVER_PRINTED:
+    words = [word.lower() for word in _WORDS.findall(name)]
+    plain = "_".join(words)
+    if plain in NEVER_PRINTED or not _SECRET_WORDS.isdisjoint(words):
         return _LEFT_OUT
-    if name in _PHONE_FIELDS and isinstance(value, str):
-        return mask_phone(value)
+    if plain in _PHONE_FIELDS and value is not None:
+        return mask_phone(str(value)) if isinstance(value, str | int) else _LEFT_OUT
     return _plain(value)
 
 
@@ -81,10 +99,15 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
-        return _safe(value)
+        return made_safe(value)
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(item) for item in value]
-    return _PHONE.sub(lambda found: mask_phone(found[0]), _text(value))
+    return _masked(_text(value))
+
+
+def _masked(text: str) -> str:
+    """The text with the phone numbers in it masked."""
+    return _PHONE.sub(lambda found: mask_phone(found[0]), text)
 
 
 def _text(value: Any) -> str:

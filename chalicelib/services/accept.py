@@ -12,7 +12,6 @@ from chalicelib.domain.errors import MwangaError, Refusal
 from chalicelib.domain.judge import device_refusal, refusal_before_money
 from chalicelib.domain.moment import moment_of
 from chalicelib.domain.payment import (
-    UNCONFIRMED,
     Claim,
     Payment,
     Status,
@@ -25,6 +24,7 @@ from chalicelib.domain.payment import (
     started,
     unconfirmed,
 )
+from chalicelib.services.currencies import currency_of
 from chalicelib.services.plan_ids import customer_of_plan
 from chalicelib.services.ports import (
     Accounts,
@@ -44,6 +44,7 @@ from chalicelib.services.ports import (
     SettingsStore,
     VersionConflict,
 )
+from chalicelib.services.told_payments import tell_steps
 
 WRITES_MAX = 5
 CONFLICT_LENGTH_MAX = 80
@@ -144,6 +145,7 @@ class Accept:
 
     def stored(self, payment: Payment) -> Accepted:
         """A new payment that was stored with something else: it is noted, and queued."""
+        tell_steps(self._journal, payment)
         self._note(payment)
         self._queue(Accepted(payment))
         return Accepted(payment)
@@ -192,6 +194,7 @@ class Accept:
         """
         judgement = self._judge(claim, before_money=True)
         payment = self._reserved(claim, judgement)
+        self._journal.bind(payment_id=payment.payment_id)
         self._settings_store.fix_money()
         try:
             self._payments.create(payment)
@@ -199,12 +202,6 @@ class Accept:
             outcome = self._repeated(taken.existing, payment)
         else:
             outcome = Accepted(payment)
-            self._journal.event(
-                "payment_reserved",
-                payment_id=payment.payment_id,
-                channel=payment.channel,
-                reason=payment.reason,
-            )
             self._journal.count("Reserved", channel=payment.channel)
         self._queue(outcome)
         return outcome
@@ -229,16 +226,14 @@ class Accept:
             received_at=now,
             customer_id=judgement.customer_id,
         )
+        self._journal.bind(payment_id=payment.payment_id)
         self._settings_store.fix_money()
         try:
             self._payments.create(payment)
         except AlreadyThere as taken:
             raise ReferenceConflict("this reference was used before") from taken
-        self._journal.event(
-            "payment_started", payment_id=payment.payment_id, channel=payment.channel
-        )
         self._journal.count("Started", channel=payment.channel)
-        return payment
+        return replace(payment, stored=payment)  # the caller goes on with it
 
     def quote(self, claim: Claim) -> Quote | Refusal:
         """The split and the tokens that the payment would bring now, or why it is refused."""
@@ -317,13 +312,15 @@ class Accept:
     def _new_payment(self, claim: Claim, judgement: _Judgement) -> Payment:
         now = self._clock.now()
         settings = self._catalogue.settings()
-        return accepted(
+        payment = accepted(
             claim,
             moment=moment_of(claim.paid_at, now, settings.late_payment_hours),
             received_at=now,
             customer_id=judgement.customer_id,
             refusal=judgement.refusal.value if judgement.refusal else None,
         )
+        self._journal.bind(payment_id=payment.payment_id)
+        return payment
 
     def _reserved(self, claim: Claim, judgement: _Judgement) -> Payment:
         now = self._clock.now()
@@ -381,9 +378,7 @@ class Accept:
     def _confirmed(self, existing: Payment) -> Payment:
         """A payment that waited for a proof has it now: it goes on."""
         now = self._clock.now()
-        confirmed = self._payments.save(released(existing.with_event(now, "confirmed"), now))
-        self._journal.event("payment_confirmed", payment_id=existing.payment_id)
-        return confirmed
+        return self._payments.save(released(existing.with_event(now, "confirmed"), now))
 
     def _record_conflict(self, existing: Payment, other: Payment) -> None:
         said = f"{other.serial_number} {other.amount_minor} {other.currency}"
@@ -404,20 +399,23 @@ class Accept:
             self._journal.event("queueing_failed", payment_id=payment.payment_id)
 
     def _note(self, payment: Payment) -> None:
-        refused = payment.status is Status.REFUSED
-        self._journal.event(
-            "payment_refused" if refused else "payment_received",
-            payment_id=payment.payment_id,
-            channel=payment.channel,
-            reason=payment.reason,
-        )
-        if refused:
+        if payment.status is Status.REFUSED:
             self._journal.count("Refused", channel=payment.channel, reason=payment.reason or "")
         else:
-            self._journal.count("Accepted", channel=payment.channel)
-        if is_unconfirmed(payment):
-            self._journal.event("payment_held", payment_id=payment.payment_id, reason=UNCONFIRMED)
-            self._journal.count("Held", reason=UNCONFIRMED)
+            count_money_in(self._journal, payment)
+
+
+def count_money_in(journal: Journal, payment: Payment) -> None:
+    """Count a payment whose money has moved, and the money."""
+    journal.count("Accepted", channel=payment.channel)
+    currency = currency_of(payment.currency)
+    if currency is not None:
+        # For a graph, which may round it. No sum is made of this.
+        journal.count(
+            "AcceptedAmount",
+            payment.amount_minor / currency.minor_per_major,
+            channel=payment.channel,
+        )
 
 
 def waits_for_proof(settings: Settings, amount_minor: int, told: Claim | Paid) -> bool:

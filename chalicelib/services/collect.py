@@ -15,7 +15,6 @@ from chalicelib.domain.moment import moment_of
 from chalicelib.domain.payment import (
     PAID_OTHERWISE,
     REVERSED,
-    UNCONFIRMED,
     Payment,
     Status,
     expired,
@@ -29,7 +28,12 @@ from chalicelib.domain.payment import (
     twin,
     unconfirmed,
 )
-from chalicelib.services.accept import ReferenceConflict, record_conflict, waits_for_proof
+from chalicelib.services.accept import (
+    ReferenceConflict,
+    count_money_in,
+    record_conflict,
+    waits_for_proof,
+)
 from chalicelib.services.follow_up import queue_refund
 from chalicelib.services.ports import (
     NOT_KNOWN_THERE,
@@ -121,7 +125,7 @@ class Collect:
                 "expiry_not_written", payment_id=payment.payment_id, reason=failed.code
             )
             return
-        self._note_expired(payment, reason)
+        self._journal.count("Expired", channel=payment.channel)
 
     def paid(self, payment_id: str, told: Paid) -> Payment:
         """Money has moved: the payment is received, once, and queued for settlement.
@@ -134,6 +138,7 @@ class Collect:
             ReferenceConflict: nothing is credited; noted on the payment, once.
             TryAgain, OutcomeUnknown: not stored, or not known to be: it must be told again.
         """
+        self._journal.bind(payment_id=payment_id)
         for _ in range(WRITES_MAX):
             payment = self._payments.get(payment_id)
             if payment is None:
@@ -152,7 +157,7 @@ class Collect:
                 if self._payments.get(payment_id) == payment:
                     self._conflict(payment, told)
                 continue
-            self._note_received(stored)
+            count_money_in(self._journal, stored)
             self._queue(stored)
             return stored
         raise VersionConflict(payment_id)
@@ -197,7 +202,6 @@ class Collect:
     def _confirmed(self, payment: Payment) -> Payment:
         now = self._clock.now()
         confirmed = self._payments.save(released(payment.with_event(now, "confirmed"), now))
-        self._journal.event("payment_confirmed", payment_id=payment.payment_id)
         self._queue(confirmed)
         return confirmed
 
@@ -236,6 +240,7 @@ class Collect:
             NoSuchPayment: we know none of that id.
             QueueUnavailable: it must be told again.
         """
+        self._journal.bind(payment_id=payment_id)
         if self._payments.get(payment_id) is None:
             raise NoSuchPayment("no payment of that reference was started here")
         self._queues.provider_call(payment_id)
@@ -250,6 +255,7 @@ class Collect:
             NoSuchPayment: see there.
             TryAgain, OutcomeUnknown, VersionConflict: not stored, or not known to be.
         """
+        self._journal.bind(payment_id=payment_id)
         for _ in range(WRITES_MAX):
             payment = self._payments.get(payment_id)
             if payment is None:
@@ -321,19 +327,14 @@ class Collect:
             return
         stored = self._payments.save(result_taken(payment, self._clock.now()))
         if stored.status is Status.RECEIVED:
-            self._note_received(stored)
+            count_money_in(self._journal, stored)
         else:
-            self._journal.event(
-                "payment_refused", payment_id=payment.payment_id, reason=payment.reason
-            )
             self._journal.count("Refused", channel=payment.channel, reason=payment.reason or "")
         self._queue(stored)
 
     def _result_not_taken(self, payment: Payment, why: str) -> None:
         noted = payment.with_event(self._clock.now(), "result_refused", reason=why)
         self._payments.save(result_not_taken(noted, self._clock.now()))
-        self._journal.event("payment_held", payment_id=payment.payment_id, reason=why)
-        self._journal.count("Held", reason="result_not_taken")
 
     def _charge(self, provider: Charger, payment: Payment) -> None:
         """Ask the payer for the money, once: what was asked is remembered before it is."""
@@ -423,23 +424,6 @@ class Collect:
             self.not_started(payment, reason)
             return
         self._payments.save(held(payment, PAID_OTHERWISE, self._clock.now()))
-        self._journal.event("payment_held", payment_id=payment_id, reason=PAID_OTHERWISE)
-        self._journal.count("Held", reason=PAID_OTHERWISE)
-
-    # --- the journal --------------------------------------------------------------------------
-
-    def _note_received(self, payment: Payment) -> None:
-        self._journal.event(
-            "payment_received", payment_id=payment.payment_id, channel=payment.channel
-        )
-        self._journal.count("Accepted", channel=payment.channel)
-        if is_unconfirmed(payment):
-            self._journal.event("payment_held", payment_id=payment.payment_id, reason=UNCONFIRMED)
-            self._journal.count("Held", reason=UNCONFIRMED)
-
-    def _note_expired(self, payment: Payment, reason: str) -> None:
-        self._journal.event("payment_expired", payment_id=payment.payment_id, reason=reason)
-        self._journal.count("Expired", channel=payment.channel)
 
 
 def _is_awaited(payment: Payment) -> bool:

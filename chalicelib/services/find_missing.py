@@ -33,7 +33,8 @@ LISTED_FOR = timedelta(hours=47)
 PART = timedelta(hours=1)
 """So much is read at once: after an outage the rest follows in messages of its own."""
 
-SPARE = timedelta(seconds=15)
+SPARE = timedelta(seconds=35)
+"""What must be left for the next page of a list, and to note what is in it."""
 
 
 class FindMissing:

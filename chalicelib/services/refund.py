@@ -269,9 +269,7 @@ class GiveBack:
 
     def _begun_by_itself(self, payment: Payment) -> Payment:
         noted = payment.with_event(self._clock.now(), "refund", reason=payment.reason)
-        begun = self._payments.save(refund_begun(noted, payment.kept_minor, self._clock.now()))
-        self._journal.event("refund_begun", payment_id=payment.payment_id)
-        return begun
+        return self._payments.save(refund_begun(noted, payment.kept_minor, self._clock.now()))
 
     def _go_on(
         self, provider: Provider, payment: Payment, refund: Refund, takes: timedelta
@@ -390,7 +388,6 @@ class GiveBack:
 
     def _write_answer(self, payment: Payment, refund: Refund, answer: _Answer) -> None:
         """Write what became of that attempt, unless the refund has ended otherwise meanwhile."""
-        before = payment
         for round_number in range(WRITES_MAX):
             try:
                 if round_number:
@@ -400,7 +397,7 @@ class GiveBack:
                 self._pause(jitter_seconds(round_number))
                 continue
             if stored is not None:
-                self._after(before, stored, refund.number)
+                self._after(stored, refund.number)
             return
         raise TryAgain(payment.payment_id)
 
@@ -428,19 +425,9 @@ class GiveBack:
             payment.with_event(self._clock.now(), "late_refund_answer", reason=said)
         )
 
-    def _after(self, before: Payment, payment: Payment, number: int) -> None:
+    def _after(self, payment: Payment, number: int) -> None:
         refund = payment.refund(number)
-        self._journal.event(
-            f"refund_{refund.state.value}",
-            payment_id=payment.payment_id,
-            refund=number,
-            attempt=refund.attempts,
-            status=payment.status.value,
-        )
         self._journal.count("Refunds", channel=payment.channel, outcome=refund.state.value)
-        newly_held = (payment.status, payment.reason) != (before.status, before.reason)
-        if payment.status is Status.HELD and newly_held:
-            self._journal.count("Held", reason=payment.reason or "")
         queue_refund(self._queues, payment, self._clock.now())
 
     # --- the provider tells by itself -----------------------------------------------------------
@@ -455,6 +442,7 @@ class GiveBack:
             TryAgain, OutcomeUnknown, QueueUnavailable: not stored, or not known to be, or what
                 follows is not queued: it must be told again.
         """
+        self._journal.bind(payment_id=payment_id)
         for round_number in range(WRITES_MAX):
             payment = self._payments.get(payment_id)
             refund = _refund_of(payment, amount_minor) if payment else None
@@ -470,7 +458,7 @@ class GiveBack:
             except VersionConflict:
                 self._pause(jitter_seconds(round_number))
                 continue
-            self._after(payment, stored, refund.number)
+            self._after(stored, refund.number)
             return
         raise TryAgain(payment_id)
 

@@ -131,7 +131,7 @@ class Settle:
             now=self._clock.now(),
         )
         stored = self._payments.settle(after, made.account, allocation.ended_plans)
-        self._note(stored)
+        self._journal.count("Settled", channel=payment.channel)
         return stored
 
     def _why_not(
@@ -199,24 +199,11 @@ class Settle:
         minutes = self._catalogue.settings().refund_after_minutes
         due = refund_due(payment, reason, now + timedelta(minutes=minutes), now)
         stored = self._payments.save(due)
-        self._journal.event("refund_due", payment_id=payment.payment_id, reason=reason)
         self._journal.count("RefundsDue", channel=payment.channel, reason=reason)
         return stored
 
     def _hold(self, payment: Payment, reason: str) -> Payment:
-        stored = self._payments.save(held(payment, reason, self._clock.now()))
-        self._journal.event("payment_held", payment_id=payment.payment_id, reason=reason)
-        self._journal.count("Held", reason=reason)
-        return stored
-
-    def _note(self, payment: Payment) -> None:
-        self._journal.event(
-            "payment_settled",
-            payment_id=payment.payment_id,
-            status=payment.status.value,
-            account_version=payment.account_versions[-1],
-        )
-        self._journal.count("Settled", channel=payment.channel)
+        return self._payments.save(held(payment, reason, self._clock.now()))
 
 
 def intended(number: int, intent: VendIntent, device: Device) -> Vend:

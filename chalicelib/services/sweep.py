@@ -42,12 +42,15 @@ class Sweep:
 
     def _sweep_apart(self, payment_id: str) -> int:
         """Look at one payment; whatever goes wrong, those behind it are not to wait for ever."""
-        try:
-            return self._sweep_one(payment_id)
-        except Exception as error:
-            self._journal.event("sweep_failed", payment_id=payment_id, error=type(error).__name__)
-            self._journal.count("SweepFailures")
-            return 0
+        with self._journal.about(payment_id=payment_id):
+            try:
+                return self._sweep_one(payment_id)
+            except Exception as error:
+                self._journal.event(
+                    "sweep_failed", payment_id=payment_id, error=type(error).__name__
+                )
+                self._journal.count("SweepFailures")
+                return 0
 
     def _sweep_one(self, payment_id: str) -> int:
         payment = self._payments.get(payment_id)

@@ -54,6 +54,10 @@ class TakeListed:
             payment_id = id_of(listed)
         except FieldError:
             return Found.UNUSABLE
+        with self._journal.about(payment_id=payment_id):
+            return self._taken(payment_id, listed, only_compare)
+
+    def _taken(self, payment_id: str, listed: Listed, only_compare: bool) -> Found:
         existing = self._payments.known_under(payment_id)
         found = _compared(listed, existing)
         if found is Found.MISSING and only_compare:

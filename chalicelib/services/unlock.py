@@ -22,12 +22,14 @@ from chalicelib.services.ports import (
     Device,
     Journal,
     Manufacturers,
+    OutcomeUnknown,
     Queues,
     QueueUnavailable,
     VendRefused,
     issues_tokens,
 )
 from chalicelib.services.settle import intended, issue_token
+from chalicelib.services.told_payments import say_unknown, tell_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,12 @@ class Unlock:
             yield
             return
         queue_messages_ahead(self._queues, payment, messages_due(payment))
-        yield
+        try:
+            yield
+        except OutcomeUnknown:
+            say_unknown(self._journal, payment)
+            raise
+        tell_steps(self._journal, payment)
         try:
             queue_what_follows(self._queues, payment, self._clock.now())
         except QueueUnavailable:

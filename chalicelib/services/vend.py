@@ -19,7 +19,6 @@ from chalicelib.domain.allocation import VendKind
 from chalicelib.domain.errors import InvariantBroken, MwangaError
 from chalicelib.domain.payment import (
     Payment,
-    Status,
     Vend,
     VendState,
     messages_due,
@@ -537,17 +536,9 @@ class VendTokens:
     def _after(self, payment: Payment, number: int) -> None:
         """Queue what the answer calls for."""
         vend = payment.vend(number)
-        self._journal.event(
-            f"vend_{vend.state.value}",
-            payment_id=payment.payment_id,
-            vend=number,
-            attempt=vend.attempts,
-            looks=vend.looks,
-            status=payment.status.value,
-        )
         self._journal.count("Vends", manufacturer=vend.manufacturer, outcome=vend.state.value)
-        if payment.status is Status.HELD:
-            self._journal.count("Held", reason=payment.reason or "")
+        failed = vend.state in (VendState.REFUSED, VendState.UNCERTAIN)
+        self._journal.count("VendFailures", int(failed), manufacturer=vend.manufacturer)
         self._finish(payment, vend)
 
     def _queue_what_follows(self, payment: Payment, vend: Vend) -> None:

@@ -18,7 +18,8 @@ SECONDS_MAX = 5
 
 def make() -> LogGateway:
     """The gateway as this deployment is configured."""
-    return LogGateway(environment.sms_log_url(), StandardOutputJournal(stage=environment.stage()))
+    journal = StandardOutputJournal(stage=environment.stage(), function=environment.function_name())
+    return LogGateway(environment.sms_log_url(), journal)
 
 
 class LogGateway:

@@ -1,6 +1,8 @@
-"""Files, in the private bucket of the deployment. Each is deleted by the bucket after a month."""
+"""Files, in private buckets: one deletes each after a month, that of reports keeps all."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -9,7 +11,10 @@ from chalicelib.services.ports import OutcomeUnknown, TryAgain
 
 
 class S3Files:
-    """The port ``Files`` on S3."""
+    """The port ``Files`` on S3. ``bucket`` names the bucket when it is needed."""
+
+    def __init__(self, bucket: Callable[[], str] = environment.files_bucket) -> None:
+        self._bucket = bucket
 
     def put(self, key: str, content: bytes) -> None:
         """Keep a file, in the place of one of that key.
@@ -17,7 +22,7 @@ class S3Files:
         Raises:
             OutcomeUnknown: see there.
         """
-        bucket = environment.files_bucket()
+        bucket = self._bucket()
         try:
             aws.client("s3").put_object(Bucket=bucket, Key=key, Body=content)
         except (BotoCoreError, ClientError) as error:
@@ -31,7 +36,7 @@ class S3Files:
         """
         s3 = aws.client("s3")
         try:
-            answer = s3.get_object(Bucket=environment.files_bucket(), Key=key)
+            answer = s3.get_object(Bucket=self._bucket(), Key=key)
             content: bytes = answer["Body"].read()
         except s3.exceptions.NoSuchKey:
             return None

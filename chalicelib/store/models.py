@@ -7,6 +7,7 @@ value is empty; see ``attributes`` for the rule. What else a row has (index keys
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -152,7 +153,12 @@ class PaymentRow(Table):
         """The row for a payment, with its places in the two indexes."""
         if value.check_at is not None:
             more["open_shard"] = open_shard(shard_of(value.payment_id))
-        return super().of(value, owner=value.owner, **more)
+        return super().of(replace(value, stored=None), owner=value.owner, **more)
+
+    def value(self) -> Payment:
+        """The payment, which remembers how it was read."""
+        payment: Payment = super().value()
+        return replace(payment, stored=payment)
 
 
 def shard_of(payment_id: str) -> int:

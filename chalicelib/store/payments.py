@@ -228,6 +228,28 @@ class DynamoPayments:
         )
         return [row.payment_id for row in rows]
 
+    def all_open(self, limit: int) -> Sequence[Payment]:
+        """All payments without a final status: a query of each partition of the index, and a read
+        of each item. A partition gives its equal part of the limit at most.
+
+        Raises:
+            TryAgain: see there.
+        """
+        ids = self._open_ids(limit // OPEN_SHARDS)
+        return [payment for payment in self._whole(ids) if payment.check_at is not None]
+
+    def _open_ids(self, per_shard: int | None = None) -> list[str]:
+        """The ids of open payments, of every partition so many at most."""
+        return [
+            row.payment_id
+            for shard in range(OPEN_SHARDS)
+            for row in reading(
+                lambda shard=shard: list(  # type: ignore[misc]
+                    PaymentRow.open.query(open_shard(shard), limit=per_shard)
+                )
+            )
+        ]
+
     def by_owner(self, owner: str, limit: int, cursor: str | None) -> Page[Payment]:
         """Payments of a customer id, or of ``serial#<serial>`` without one, newest first.
 
@@ -256,15 +278,10 @@ class DynamoPayments:
 
     def _places_of_open(self, status: str) -> list[tuple[str, str]]:
         """Where the open payments of that status stand in its list: ``received_at`` and id."""
-        ids = [
-            row.payment_id
-            for shard in range(OPEN_SHARDS)
-            for row in reading(lambda shard=shard: list(PaymentRow.open.query(open_shard(shard))))  # type: ignore[misc]
-        ]
         received_at = MomentAttribute()
         return [
             (received_at.serialize(payment.received_at), payment.payment_id)
-            for payment in self._whole(ids)
+            for payment in self._whole(self._open_ids())
             if payment.status == status
         ]
 

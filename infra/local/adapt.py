@@ -83,7 +83,22 @@ def _staff_checked_often(template: Template, _: LocalAddresses) -> None:
 
 
 def _files_in_the_clear(template: Template, _: LocalAddresses) -> None:
-    del template["Resources"]["FilesBucketPolicy"]
+    for bucket in ("FilesBucket", "ReportsBucket"):
+        del template["Resources"][f"{bucket}Policy"]
+
+
+def _without_what_only_cloudwatch_reads(template: Template, _: LocalAddresses) -> None:
+    for name, resource in list(template["Resources"].items()):
+        calculated = "Metrics" in resource["Properties"]
+        if resource["Type"] == "AWS::Logs::QueryDefinition" or (
+            resource["Type"] == "AWS::CloudWatch::Alarm" and calculated
+        ):
+            del template["Resources"][name]
+
+
+def _all_at_once(template: Template, _: LocalAddresses) -> None:
+    for resource in template["Resources"].values():
+        resource.get("Properties", {}).pop("DeploymentPreference", None)
 
 
 DIFFERENCES = (
@@ -132,8 +147,24 @@ DIFFERENCES = (
         apply=_staff_checked_often,
     ),
     Difference(
-        places=("Resources.FilesBucketPolicy",),
-        reason="It denies what does not come by TLS. The emulator is on this machine, without TLS.",
+        places=("Resources.FilesBucketPolicy", "Resources.ReportsBucketPolicy"),
+        reason="They deny what does not come by TLS. The emulator is on this machine, without TLS.",
         apply=_files_in_the_clear,
+    ),
+    Difference(
+        places=("Resources.*Query", "Resources.*Alarm"),
+        reason=(
+            "The emulator takes neither saved queries nor alarms that calculate, and refuses a "
+            "template that has them. What such alarms would do is tested apart."
+        ),
+        apply=_without_what_only_cloudwatch_reads,
+    ),
+    Difference(
+        places=("Resources.*.Properties.DeploymentPreference",),
+        reason=(
+            "The emulator refuses templates with CodeDeploy, so a new version of a worker gets all "
+            "messages at once. Versions, the alias and what hangs on it are the same."
+        ),
+        apply=_all_at_once,
     ),
 )

@@ -1,27 +1,23 @@
-"""Deploys the packaged template to the emulator, by CloudFormation."""
+"""Deploys the packaged template to a fresh emulator, in the way it is deployed to AWS."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
-import yaml
 from botocore.config import Config
 
-from infra.local.adapt import LocalAddresses, Template, adapt
-from infra.package import REGION, Package, load_template
+from infra.deployment.releases import Releases, release_of
+from infra.deployment.stacks import DeploymentFailed, Stack
+from infra.deployment.target import Target
+from infra.local.adapt import LocalAddresses, adapt
+from infra.package import REGION, ROOT, Package, load_template
+
+__all__ = ["STACK", "Deployed", "DeploymentFailed", "client", "deploy"]
 
 STACK = "mwanga"
 """The name of the local stack; it stands before the names of all tables, queues and secrets."""
-
-_BUCKET = "mwanga-deployments"
-_SECONDS_MAX = 120
-
-
-class DeploymentFailed(Exception):
-    """CloudFormation did not create the stack. The text says what it reported."""
 
 
 @dataclass(frozen=True)
@@ -79,51 +75,22 @@ def deploy(package: Package, endpoint: str, addresses: LocalAddresses) -> Deploy
         DeploymentFailed: a resource could not be created.
     """
     template = adapt(load_template(package), addresses)
-    url = _upload(package, template, endpoint)
-    cloudformation = client("cloudformation", endpoint)
-    cloudformation.create_stack(
-        StackName=STACK,
-        TemplateURL=url,
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
-        Parameters=[{"ParameterKey": "Stage", "ParameterValue": "local"}],
-    )
-    _wait_for_stack(cloudformation)
-    resources = cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
-    return Deployed({item["LogicalResourceId"]: item["PhysicalResourceId"] for item in resources})
+    target = Target(STACK, REGION, endpoint)
+    releases, stack = Releases(target), Stack(target)
+    release = release_of(package, template, ROOT)
+    releases.ensure_bucket()
+    url = releases.keep(release, package, template)
+    change_set = stack.prepare(url, {"Stage": "local", "Release": release}, {})
+    if change_set is None:
+        raise DeploymentFailed(f"{STACK} is deployed already")
+    stack.execute(change_set, _say_nothing)
+    releases.note(release)
+    ids = {logical: physical for logical, (_, physical) in stack.resources().items()}
+    return Deployed(ids)
 
 
-def _upload(package: Package, template: Template, endpoint: str) -> str:
-    """Puts code and template into a bucket, as ``aws cloudformation package`` does on AWS."""
-    s3 = client("s3", endpoint)
-    s3.create_bucket(Bucket=_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    s3.put_object(Bucket=_BUCKET, Key=package.code.name, Body=package.code.read_bytes())
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = f"s3://{_BUCKET}/{package.code.name}"
-    body = yaml.safe_dump(template).encode()
-    s3.put_object(Bucket=_BUCKET, Key="template.yaml", Body=body)
-    return f"{endpoint}/{_BUCKET}/template.yaml"
-
-
-def _wait_for_stack(cloudformation: Any) -> None:
-    deadline = time.monotonic() + _SECONDS_MAX
-    while time.monotonic() < deadline:
-        stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
-        if stack["StackStatus"] == "CREATE_COMPLETE":
-            return
-        if stack["StackStatus"] != "CREATE_IN_PROGRESS":
-            raise DeploymentFailed(_failures(cloudformation) or str(stack))
-        time.sleep(0.05)
-    raise DeploymentFailed(f"the stack was not created within {_SECONDS_MAX} seconds")
-
-
-def _failures(cloudformation: Any) -> str:
-    events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
-    return "\n".join(
-        f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
-        for event in events
-        if event["ResourceStatus"].endswith("_FAILED")
-    )
+def _say_nothing(_: str) -> None:
+    pass
 
 
 def _plain_queue_name(url: str) -> str:

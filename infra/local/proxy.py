@@ -10,6 +10,9 @@ and headers, but for what makes the emulator behave as API Gateway does:
   its first entry for the source address; API Gateway looks at the connection.
 * A body of more than 10 MB is answered with 413, without being passed on or kept.
 * ``Host`` is the emulator's, and headers that concern one connection end here.
+* When the API's routes change, the emulator makes another API with another id, where AWS puts them
+  into the same one. As a domain follows its mapping, this finds the new id, and sends again what
+  met no API at all.
 
 Run as ``python -m infra.local.proxy <port> <upstream port> <upstream path>``.
 """
@@ -19,6 +22,8 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
+from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -40,6 +45,12 @@ BODY_BYTES_MAX = 10 * 1024 * 1024
 DRAINED_BYTES_MAX = 256 * 1024 * 1024
 """So much of a refused body is read and thrown away: many a caller reads no answer before it has
 sent everything."""
+
+_NO_API = {(404, b'{"message": "Not Found"}'), (403, b'{"message":"Forbidden"}')}
+"""What the emulator answers where an API, or its stage, is not there (any more, or yet)."""
+
+_REPLACED_SECONDS_MAX = 10
+"""So long an API is looked for that has just been replaced."""
 
 _PIECE_BYTES = 64 * 1024
 
@@ -63,10 +74,18 @@ class ProxyServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, port: int, upstream_port: int, upstream_path: str) -> None:
+    def __init__(
+        self,
+        port: int,
+        upstream_port: int,
+        upstream_path: str,
+        find_path: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """``find_path`` looks up where the API is after it was replaced."""
         super().__init__((HOST, port), _ProxyHandler)
         self.upstream_port = upstream_port
         self.upstream_path = upstream_path
+        self.find_path = find_path
         self.turns = threading.BoundedSemaphore(IN_FLIGHT_MAX)
 
 
@@ -87,7 +106,7 @@ class _ProxyHandler(BaseHTTPRequestHandler):
             self._answer(404, [], b"Only /api is served here.\n")
             return
         with self.server.turns:
-            status, headers, answer = self._pass_on(body)
+            status, headers, answer = self._pass_on_to_whichever(body)
         self._answer(status, headers, answer)
 
     def _refuse(self, status: int, title: str, code: str, detail: str) -> None:
@@ -105,6 +124,17 @@ class _ProxyHandler(BaseHTTPRequestHandler):
         headers = [("Content-Type", "application/problem+json"), ("X-Request-Id", request_id)]
         self.close_connection = True
         self._answer(status, [*headers, ("Connection", "close")], json.dumps(problem).encode())
+
+    def _pass_on_to_whichever(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        """The API's answer, also where it is being replaced by another."""
+        deadline = time.monotonic() + _REPLACED_SECONDS_MAX
+        while True:
+            status, headers, answer = self._pass_on(body)
+            found = self.server.find_path() if (status, answer) in _NO_API else None
+            if found is None or time.monotonic() > deadline:
+                return status, headers, answer
+            self.server.upstream_path = found
+            time.sleep(0.05)
 
     def _pass_on(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         """The API's answer: status, headers and body."""
@@ -179,10 +209,27 @@ def _size(text: str, base: int) -> int:
     return size
 
 
+def _finder(upstream_port: int) -> Callable[[], str | None]:
+    def find() -> str | None:
+        from infra.local.deploy import STACK, client  # needs much, and most clouds never need it
+
+        apis = client("apigateway", f"http://{HOST}:{upstream_port}").get_rest_apis()["items"]
+        ids = [api["id"] for api in apis if api["name"] == STACK]
+        return path_of(ids[-1]) if ids else None
+
+    return find
+
+
+def path_of(api_id: str) -> str:
+    """Where the emulator serves the API of that id."""
+    return f"/restapis/{api_id}{BASE_PATH}/_user_request_"
+
+
 def main() -> None:
     """Serves until it is ended from outside."""
     port, upstream_port, upstream_path = sys.argv[1:]
-    ProxyServer(int(port), int(upstream_port), upstream_path).serve_forever()
+    find_path = _finder(int(upstream_port))
+    ProxyServer(int(port), int(upstream_port), upstream_path, find_path).serve_forever()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from infra.local.deploy import Deployed, DeploymentFailed, deploy
 from infra.local.load import Generated, LoadingFailed, fill_secrets, fill_staff, fill_tables
 from infra.local.processes import HOST, NotReady, ProcessEnded, PromisedPorts
 from infra.local.providers import PROVIDERS
-from infra.local.proxy import BASE_PATH
+from infra.local.proxy import BASE_PATH, path_of
 from infra.local.vendors import VENDORS
 from infra.package import REGION, ROOT, PackageError, build
 
@@ -97,11 +97,11 @@ def _start(state: Path, enforce_roles: bool) -> Stack:
 def _start_on(
     ports: dict[str, int], state: Path, generated: Generated, enforce_roles: bool
 ) -> Stack:
-    _start_emulator(state, ports, enforce_roles)
+    start_emulator(state, ports["emulator"], enforce_roles=enforce_roles)
     _start_fakes(state, ports, generated)
     package = build()
     endpoint = _address(ports["emulator"])
-    processes.wait_until(lambda: _answers(f"{endpoint}/_ministack/ready"), "the emulator", state)
+    wait_for_emulator(endpoint, state)
     sms_log_url = f"{_address(ports['control'])}/sms"
     deployed = deploy(package, endpoint, LocalAddresses(sms_log_url))
     fill_secrets(endpoint, generated, fake_urls(ports), _api_url(ports))
@@ -125,10 +125,12 @@ def _choose_ports(promised: PromisedPorts) -> dict[str, int]:
     return {name: promised.choose(port) for name, port in preferred.items()}
 
 
-def _start_emulator(state: Path, ports: dict[str, int], enforce_roles: bool) -> None:
+def start_emulator(state: Path, port: int, *, enforce_roles: bool) -> str:
+    """Starts the emulator alone, with nothing in it; answers its address, at which it may not
+    listen yet. What it may do is in :func:`start`."""
     environment = processes.environment(
         state,
-        GATEWAY_PORT=str(ports["emulator"]),
+        GATEWAY_PORT=str(port),
         BIND_HOST=HOST,  # by default it listens on every address
         MINISTACK_HOST=HOST,  # in the addresses of queues
         MINISTACK_REGION=REGION,
@@ -138,8 +140,18 @@ def _start_emulator(state: Path, ports: dict[str, int], enforce_roles: bool) -> 
         STATE_DIR=str(state / "emulator"),
         S3_DATA_DIR=str(state / "emulator" / "s3"),
     )
-    command = [sys.executable, "-m", "ministack"]
+    command = [sys.executable, str(ROOT / "infra" / "local" / "emulator.py")]
     processes.start("emulator", command, environment, state)
+    return _address(port)
+
+
+def wait_for_emulator(endpoint: str, state: Path) -> None:
+    """Waits until the emulator listens.
+
+    Raises:
+        NotReady, ProcessEnded: it does not.
+    """
+    processes.wait_until(lambda: _answers(f"{endpoint}/_ministack/ready"), "the emulator", state)
 
 
 def _start_fakes(state: Path, ports: dict[str, int], generated: Generated) -> None:
@@ -172,7 +184,7 @@ def fakes_settings(state: Path, ports: dict[str, int], generated: Generated) -> 
 
 
 def _start_proxy(state: Path, ports: dict[str, int], deployed: Deployed) -> None:
-    upstream_path = f"/restapis/{deployed.ids['RestAPI']}/api/_user_request_"
+    upstream_path = path_of(deployed.ids["RestAPI"])
     arguments = [str(ports["proxy"]), str(ports["emulator"]), upstream_path]
     _start_module("proxy", "infra.local.proxy", arguments, state)
 

@@ -7,19 +7,23 @@ from typing import Any
 
 from infra.local.audit import Audit, audit
 from infra.local.client import Cloud, now, wait_for
+from tests.e2e.company import day
 from tests.e2e.lambdas import invoke
 
 PATIENCE = 240
 
 
 def prove(cloud: Cloud) -> None:
-    """That every customer's books are right, and that all money which came in is somewhere."""
+    """That every customer's books are right, and that all money which came in is somewhere: as
+    this module counts it, and as the company tells its own finance people."""
     found = audit(cloud)
     assert not differences(found), differences(found)
     assert found.money_somewhere_minor == found.money_in_minor, found.money_went_minor
     if found.customers:
         report = whole_pass(cloud)
         assert not report["differences"], report
+    told = money_report(cloud)
+    assert not told["differences"], told
 
 
 def differences(found: Audit) -> dict[str, list[str]]:
@@ -41,6 +45,19 @@ def whole_pass(cloud: Cloud) -> dict[str, Any]:
             report.get("state") == "finished" and datetime.fromisoformat(report["run_id"]) >= since
         ),
         "a pass over all books",
+        PATIENCE,
+    )
+
+
+def money_report(cloud: Cloud, contents: str = "money") -> dict[str, Any]:
+    """The report of today as it is now, once it is made."""
+    finance, today = cloud.staff("finance"), day(0)
+    asked = finance.post("/reports", {"from": today, "to": today, "contents": contents})
+    assert asked.status == 202, asked
+    return wait_for(
+        lambda: finance.get(f"/reports/{asked.body['report_id']}").body,
+        lambda report: report.get("state") == "done",
+        "a report is made",
         PATIENCE,
     )
 

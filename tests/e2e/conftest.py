@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from infra.checks import rights
 from infra.local import up
 from infra.local.client import Cloud
+from infra.local.emulator import CALLS
 from tests.e2e.books import prove
 from tests.e2e.company import Company
 
@@ -55,6 +57,13 @@ def cloud(state: Path, pytestconfig: pytest.Config) -> Iterator[Cloud]:
         prove(cloud)
     finally:
         cloud.close()
+        _keep_calls(state)
+
+
+def _keep_calls(state: Path) -> None:
+    """What each role was used for, for ``make rights``."""
+    rights.FOLDER.mkdir(parents=True, exist_ok=True)
+    shutil.copy(state / CALLS, rights.FOLDER / f"{state.parent.name}.tsv")
 
 
 LOGS = pytest.StashKey[Path]()

@@ -23,11 +23,15 @@ from tests.e2e.tables import bring_check_forward
 def start_fresh(cloud: Cloud, function: str) -> None:
     """Have the function's next calls made by new processes, which have nothing cached.
 
-    A changed configuration does that, on AWS too.
+    A changed configuration does that, on AWS too. What works through an alias does so once the
+    alias points to a version that has it.
     """
     aws, name = cloud.aws("lambda"), cloud.stack["functions"][function]
     memory = aws.get_function_configuration(FunctionName=name)["MemorySize"]
     aws.update_function_configuration(FunctionName=name, MemorySize=memory + 1)
+    for alias in aws.list_aliases(FunctionName=name)["Aliases"]:
+        version = aws.publish_version(FunctionName=name)["Version"]
+        aws.update_alias(FunctionName=name, Name=alias["Name"], FunctionVersion=version)
 
 
 def invoke(cloud: Cloud, function: str, detail: Mapping[str, Any] | None = None) -> None:
@@ -58,7 +62,7 @@ def sweep_now(cloud: Cloud, *payment_ids: str) -> None:
 def trigger_stopped(cloud: Cloud, function: str) -> Iterator[None]:
     """While this lasts, nobody takes messages from the function's queue."""
     aws = cloud.aws("lambda")
-    name = cloud.stack["functions"][function]
+    name = f"{cloud.stack['functions'][function]}:live"
     [mapping] = aws.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
     _switch(aws, mapping["UUID"], on=False)
     try:

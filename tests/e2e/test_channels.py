@@ -532,6 +532,7 @@ def test_an_agent_sells_up_to_the_float_limit_and_hands_cash_in(
     cloud.wait_for_payment(first.body["payment_id"], {"completed"})
     agent_id = first.body["payment_id"].removeprefix("agent.").partition("-")[0]
     shown = cloud.staff("finance").get(f"/agents/{agent_id}").body
+    assert shown in cloud.staff("finance").get("/agents").body["items"]
     terms = {
         "email": agent.email,
         "float_limit": shown["held"],

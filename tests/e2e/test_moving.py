@@ -22,12 +22,15 @@ Cells = dict[str, str]
 @pytest.fixture(scope="module")
 def rows() -> list[Cells]:
     """A village of its own, with customers who each have a meter; the first has a TV too."""
-    cluster, mini_grid, village, tariff = (unique(kind) for kind in ("C", "M", "Nyamira ñ", "T"))
+    cluster, mini_grid, village, tariff, tv = (
+        unique(kind) for kind in ("C", "M", "Nyamira ñ", "T", "TV")
+    )
     found: list[Cells] = [
         {"record": "cluster", "name": cluster},
         {"record": "mini_grid", "name": mini_grid, "parent": cluster},
         {"record": "village", "name": village, "parent": mini_grid},
         {"record": "tariff", "name": tariff, "price_per_kwh": "100"},
+        {"record": "appliance", "name": tv, "kind": "appliance", "price": "3000"},
     ]
     for number in range(CUSTOMERS):
         reference = str(number)
@@ -47,7 +50,7 @@ def rows() -> list[Cells]:
         {
             "record": "plan",
             "customer": "0",
-            "name": "TV",
+            "appliance": tv,
             "total": "3000",
             "already_paid": "300",
             "instalments": "10",
@@ -81,7 +84,7 @@ def test_a_portfolio_is_checked_then_taken_in_and_its_people_can_pay(
     done = settled(admin, path, "writing")
     assert (done["state"], done["written_rows"], done["failed_rows"]) == ("done", len(rows), 0)
 
-    first, its_meter = rows[4], rows[5]
+    first, its_meter = rows[5], rows[6]
     [found] = admin.get("/customers", phone=first["phone"]).body["items"]
     account = cloud.account(found["id"])
     assert (account["credit"], account["plans"][0]["paid"]) == ("5.00", "300.00")

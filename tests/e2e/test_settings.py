@@ -32,6 +32,8 @@ def put_in_force(cloud: Cloud, settings: dict[str, Any]) -> None:
     """Fresh processes stand for the 30 seconds that settings may be cached."""
     answer = cloud.staff("admin").put("/settings", settings)
     assert (answer.status, answer.body) == (200, settings)
+    [latest, *_] = cloud.staff("admin").get("/settings/changes").body["items"]
+    assert latest["actor"] == cloud.staff("admin").email
     for function in ("api", "settle", "send_messages"):
         start_fresh(cloud, function)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-import os
-from types import SimpleNamespace
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
-from samtranslator.translator.transform import transform
 
 from infra import package
+from infra.checks import reading
 from infra.package import Package
 
 Template = dict[str, Any]
@@ -31,18 +30,15 @@ def template(built: Package) -> Template:
 @pytest.fixture(scope="session")
 def expanded(template: Template) -> Template:
     """The template as CloudFormation sees it, after the SAM transform."""
-    uploaded = copy.deepcopy(template)
-    for resource in uploaded["Resources"].values():
-        for key in ("CodeUri", "ContentUri"):
-            if key in resource["Properties"]:
-                resource["Properties"][key] = "s3://bucket/key"
-    before = os.environ.get("AWS_DEFAULT_REGION")
-    os.environ["AWS_DEFAULT_REGION"] = package.REGION
-    try:
-        done: Template = transform(uploaded, {}, SimpleNamespace(load=dict))
-    finally:
-        if before is None:
-            del os.environ["AWS_DEFAULT_REGION"]
-        else:
-            os.environ["AWS_DEFAULT_REGION"] = before
-    return done
+    return reading.expand(template)
+
+
+def packed(folder: Path, code: dict[str, bytes], layer: dict[str, bytes]) -> Package:
+    """A package with such files."""
+    made = Package(folder / "sam.yaml", folder / "code.zip", folder / "layer.zip")
+    made.template.write_text("Resources: {}\n")
+    for archive, content in ((made.code, code), (made.layer, layer)):
+        with zipfile.ZipFile(archive, "w") as files:
+            for name, data in content.items():
+                files.writestr(name, data)
+    return made

@@ -29,13 +29,15 @@ def test_every_table_is_told_of_and_none_that_is_not_there(template: Template) -
         for name, queue in of_type(template, "AWS::SQS::Queue").items()
         if not name.endswith("DeadQueue")
     }
-    others = {"files", "staff", "/aws/lambda/<stack>-…"}
-    assert tables | queues | others == PLACES
+    buckets = {
+        plain(bucket["BucketName"]).removesuffix("-${AWS::AccountId}")
+        for bucket in of_type(template, "AWS::S3::Bucket").values()
+    }
+    assert tables | queues | buckets | {"staff", "/aws/lambda/<stack>-…"} == PLACES
 
 
-def test_there_is_one_bucket_and_one_user_pool(template: Template) -> None:
+def test_there_is_one_user_pool(template: Template) -> None:
     """Another one is another row of the table."""
-    assert len(of_type(template, "AWS::S3::Bucket")) == 1
     assert len(of_type(template, "AWS::Cognito::UserPool")) == 1
 
 
@@ -43,6 +45,6 @@ def test_what_is_said_to_be_forgotten_is(template: Template) -> None:
     tables = of_type(template, "AWS::DynamoDB::Table").values()
     forgotten = {plain(t["TableName"]) for t in tables if "TimeToLiveSpecification" in t}
     assert forgotten == {"messages", "registrations", "sessions", "wrong_tries"}
-    [bucket] = of_type(template, "AWS::S3::Bucket").values()
-    [rule] = bucket["LifecycleConfiguration"]["Rules"]
+    files = of_type(template, "AWS::S3::Bucket")["FilesBucket"]
+    [rule] = files["LifecycleConfiguration"]["Rules"]
     assert rule["ExpirationInDays"] == 30

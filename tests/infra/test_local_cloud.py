@@ -20,6 +20,7 @@ import requests
 
 from infra.local import processes, up
 from infra.local.deploy import client
+from infra.local.emulator import CALLS
 from infra.local.providers import PROVIDERS
 from infra.local.vendors import VENDORS
 from infra.package import REGION, ROOT
@@ -156,6 +157,17 @@ def test_a_role_that_does_not_allow_something_stops_it(stack: Stack) -> None:
     finally:
         iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
     assert log_in(stack, admin["email"], admin["password"]).status_code == 200
+
+
+def test_it_notes_what_each_role_was_used_for(stack: Stack, state: Path) -> None:
+    admin = stack["staff"]["admin"]
+    assert log_in(stack, admin["email"], admin["password"]).status_code == 200
+    calls = [line.split("\t") for line in (state / CALLS).read_text().splitlines()]
+    assert [
+        call
+        for call in calls
+        if "-ApiHandlerRole-" in call[0] and call[1] == "cognito-idp:AdminInitiateAuth"
+    ]
 
 
 def test_starting_it_again_changes_nothing(stack: Stack, state: Path) -> None:

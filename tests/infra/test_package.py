@@ -13,6 +13,7 @@ import pytest
 
 from infra import package
 from infra.package import ROOT, Package, PackageError
+from tests.infra.conftest import packed
 
 ARM = b"\x7fELF" + bytes(14) + (183).to_bytes(2, "little")
 X86 = b"\x7fELF" + bytes(14) + (62).to_bytes(2, "little")
@@ -23,16 +24,6 @@ def names_in(archive: Path) -> set[str]:
     """The names of the files in an archive."""
     with zipfile.ZipFile(archive) as files:
         return set(files.namelist())
-
-
-def packed(folder: Path, code: dict[str, bytes], layer: dict[str, bytes]) -> Package:
-    """A package with such files."""
-    made = Package(folder / "sam.yaml", folder / "code.zip", folder / "layer.zip")
-    for archive, content in ((made.code, code), (made.layer, layer)):
-        with zipfile.ZipFile(archive, "w") as files:
-            for name, data in content.items():
-                files.writestr(name, data)
-    return made
 
 
 class TestTheRealPackage:

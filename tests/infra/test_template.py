@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
-from collections import defaultdict
-from collections.abc import Iterator
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
 
 from chalicelib.runtime.metrics import NAMESPACE
 from chalicelib.services.reconcile import PASS_EVERY
+from infra.checks.reading import of_type, references, statements_of
 from infra.package import ROOT
 
 Template = dict[str, Any]
@@ -46,6 +45,7 @@ COUNTED_ALARMS = {
     "ReversedByProvider",
     "ResultsLate",
     "StatementDifferences",
+    "MessagesCrashed",
 }
 """The metrics of which one is enough for a person to look."""
 
@@ -75,39 +75,14 @@ TABLE_KEYS = {
 }
 
 
-def of_type(template: Template, kind: str) -> dict[str, dict[str, Any]]:
-    """The properties of all resources of a type, by logical id."""
-    return {
-        name: resource["Properties"]
-        for name, resource in template["Resources"].items()
-        if resource["Type"] == kind
-    }
-
-
-def references(value: Any) -> Iterator[str]:
-    """Every name that ``value`` refers to by Ref, Fn::GetAtt or Fn::Sub."""
-    if isinstance(value, list):
-        for item in value:
-            yield from references(item)
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            if key == "Ref":
-                yield inner
-            elif key == "Fn::GetAtt":
-                yield inner[0] if isinstance(inner, list) else inner.split(".")[0]
-            elif key == "Fn::Sub":
-                text, given = inner if isinstance(inner, list) else (inner, {})
-                names = (name.split(".")[0] for name in re.findall(r"\${([^!}]+)}", text))
-                yield from (name for name in names if name not in given)
-                yield from references(given)
-            else:
-                yield from references(inner)
-
-
 def mappings(expanded: Template) -> dict[str, dict[str, Any]]:
-    """The event source mapping of each worker, by the worker's logical id."""
+    """The event source mapping of each worker, by the worker's logical id.
+
+    Each hands its messages to the worker's alias.
+    """
+    aliases = of_type(expanded, "AWS::Lambda::Alias")
     return {
-        mapping["FunctionName"]["Ref"]: mapping
+        aliases[mapping["FunctionName"]["Ref"]]["FunctionName"]["Ref"]: mapping
         for mapping in of_type(expanded, "AWS::Lambda::EventSourceMapping").values()
     }
 
@@ -115,23 +90,7 @@ def mappings(expanded: Template) -> dict[str, dict[str, Any]]:
 def counted_alarms(template: Template) -> list[dict[str, Any]]:
     """The alarms on what our own functions count."""
     alarms = of_type(template, "AWS::CloudWatch::Alarm").values()
-    return [alarm for alarm in alarms if alarm["Namespace"] == NAMESPACE]
-
-
-def statements(template: Template, function: str) -> list[dict[str, Any]]:
-    """The statements of a function's role."""
-    role = template["Resources"][function]["Properties"]["Role"]["Fn::GetAtt"][0]
-    (policy,) = template["Resources"][role]["Properties"]["Policies"]
-    found: list[dict[str, Any]] = policy["PolicyDocument"]["Statement"]
-    return found
-
-
-def test_every_reference_meets_a_resource_or_a_parameter(template: Template) -> None:
-    known = {*template["Resources"], *template["Parameters"]}
-    unmet = {
-        name for name in references(template) if name not in known and not name.startswith("AWS::")
-    }
-    assert unmet == set()
+    return [alarm for alarm in alarms if alarm.get("Namespace") == NAMESPACE]
 
 
 def test_the_transform_accepts_the_template(expanded: Template) -> None:
@@ -161,6 +120,7 @@ class TestFunctions:
         assert properties["Environment"]["Variables"] == {
             **(staff if function == "APIHandler" else {}),
             "MWANGA_STAGE": {"Ref": "Stage"},
+            "MWANGA_RELEASE": {"Ref": "Release"},
             "TABLE_PREFIX": {"Fn::Sub": "${AWS::StackName}-"},
             "SECRET_PREFIX": {"Fn::Sub": "${AWS::StackName}/"},
             "PAYMENTS_QUEUE_URL": {"Ref": "PaymentsQueue"},
@@ -169,20 +129,8 @@ class TestFunctions:
             "PROVIDER_CALLS_QUEUE_URL": {"Ref": "ProviderCallsQueue"},
             "MOVES_QUEUE_URL": {"Ref": "MovesQueue"},
             "FILES_BUCKET": {"Ref": "FilesBucket"},
+            "REPORTS_BUCKET": {"Ref": "ReportsBucket"},
         }
-
-    @pytest.mark.parametrize("function", sorted(FUNCTIONS))
-    def test_each_writes_to_a_log_group_of_its_own_that_forgets(
-        self, template: Template, function: str
-    ) -> None:
-        name = template["Resources"][function]["Properties"]["FunctionName"]["Fn::Sub"]
-        groups = {
-            properties["LogGroupName"]["Fn::Sub"]: (logical, properties["RetentionInDays"])
-            for logical, properties in of_type(template, "AWS::Logs::LogGroup").items()
-        }
-        group, days = groups[f"/aws/lambda/{name}"]
-        assert days == 90
-        assert group in template["Resources"][function]["DependsOn"]
 
     @pytest.mark.parametrize("function", sorted(FUNCTIONS))
     def test_each_runs_on_the_python_that_the_project_is_written_for(
@@ -240,13 +188,6 @@ class TestEventSources:
 
 
 class TestQueues:
-    @pytest.mark.parametrize(("worker", "queue"), WORKERS.items())
-    def test_a_message_stays_hidden_for_six_times_the_functions_time(
-        self, template: Template, worker: str, queue: str
-    ) -> None:
-        timeout = template["Resources"][worker]["Properties"]["Timeout"]
-        assert template["Resources"][queue]["Properties"]["VisibilityTimeout"] >= 6 * timeout
-
     @pytest.mark.parametrize(("queue", "dead"), DEAD_QUEUES.items())
     def test_each_has_a_dead_letter_queue_that_takes_from_it_alone(
         self, template: Template, queue: str, dead: str
@@ -297,7 +238,8 @@ class TestAlarms:
         rings = {
             alarm["MetricName"]
             for alarm in counted_alarms(template)
-            if (alarm["Statistic"], alarm["Period"], alarm["EvaluationPeriods"]) == ("Sum", 300, 1)
+            if (alarm["Statistic"], alarm["EvaluationPeriods"]) == ("Sum", 1)
+            and alarm["Period"] in {60, 300}
             and alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
             and alarm["Threshold"] == 1
             and alarm["TreatMissingData"] == "notBreaching"
@@ -318,31 +260,6 @@ class TestAlarms:
         assert PASS_EVERY + timedelta(hours=1) <= window <= timedelta(days=7)  # CloudWatch's limit
         assert alarm["Period"] >= 3600  # with a shorter one the limit is a day
 
-    def test_each_watches_over_all_what_the_code_counts(self, template: Template) -> None:
-        counted = {
-            metric
-            for path in (ROOT / "chalicelib").rglob("*.py")
-            for metric in re.findall(r'journal\.count\(\s*"(\w+)"', path.read_text())
-        }
-        alarms = counted_alarms(template)
-        assert {alarm["MetricName"] for alarm in alarms} <= counted
-        assert all("Dimensions" not in alarm for alarm in alarms)
-
-    def test_each_tells_the_topic_what_it_means_and_when_it_is_over(
-        self, template: Template
-    ) -> None:
-        alarms = of_type(template, "AWS::CloudWatch::Alarm").values()
-        assert len(alarms) == len(DEAD_QUEUES) + len(COUNTED_ALARMS) + 1
-        for alarm in alarms:
-            assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmsTopic"}]
-            assert alarm["AlarmDescription"].endswith(".")
-
-    def test_operations_read_what_to_do_about_each(self, template: Template) -> None:
-        text = (ROOT / "docs/operations.md").read_text()
-        for alarm in of_type(template, "AWS::CloudWatch::Alarm").values():
-            name = alarm["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
-            assert f"`{name}`" in text
-
 
 class TestTables:
     def test_they_are_the_ones_of_the_design(self, template: Template) -> None:
@@ -356,13 +273,6 @@ class TestTables:
             name = table["TableName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
             found[name] = {key: types[key] for key in keys}
         assert found == TABLE_KEYS
-
-    def test_none_is_lost_by_a_slip(self, template: Template) -> None:
-        for name, table in of_type(template, "AWS::DynamoDB::Table").items():
-            resource = template["Resources"][name]
-            assert table["DeletionProtectionEnabled"] is True
-            assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-            assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
 
     def test_all_are_encrypted_and_on_demand(self, template: Template) -> None:
         for table in of_type(template, "AWS::DynamoDB::Table").values():
@@ -383,39 +293,30 @@ class TestTables:
 
 
 class TestRoles:
-    def test_every_function_has_its_own(self, template: Template) -> None:
-        roles = [template["Resources"][name]["Properties"]["Role"] for name in FUNCTIONS]
-        assert len({role["Fn::GetAtt"][0] for role in roles}) == len(FUNCTIONS)
-
     @pytest.mark.parametrize("function", sorted(FUNCTIONS))
-    def test_each_names_what_it_may_touch(self, template: Template, function: str) -> None:
-        for statement in statements(template, function):
-            assert isinstance(statement["Resource"], list), "a single text could be a star"
-            assert all(isinstance(resource, dict) for resource in statement["Resource"])
-            assert not any("*" in action for action in statement["Action"])
-
-    @pytest.mark.parametrize("function", sorted(FUNCTIONS))
-    def test_none_may_scan_a_table_but_who_looks_for_what_a_statement_does_not_name(
+    def test_none_may_scan_a_table_but_who_compares_statements_and_closes_the_books(
         self, template: Template, function: str
     ) -> None:
         scanned = {
             name
-            for item in statements(template, function)
+            for item in statements_of(template, function)
             if "dynamodb:Scan" in item["Action"]
             for name in references(item["Resource"])
         }
-        assert scanned == ({"PaymentsTable"} if function == "Move" else set())
+        assert scanned == ({"EntriesTable", "PaymentsTable"} if function == "Move" else set())
 
     @pytest.mark.parametrize("function", sorted(FUNCTIONS))
     def test_none_may_delete_a_table(self, template: Template, function: str) -> None:
-        actions = {action for item in statements(template, function) for action in item["Action"]}
+        actions = {
+            action for item in statements_of(template, function) for action in item["Action"]
+        }
         assert "dynamodb:DeleteTable" not in actions
 
     def test_nobody_may_delete_what_is_money(self, template: Template) -> None:
         deletable = {
             name
             for function in FUNCTIONS
-            for statement in statements(template, function)
+            for statement in statements_of(template, function)
             if "dynamodb:DeleteItem" in statement["Action"]
             for name in references(statement["Resource"])
         }
@@ -433,7 +334,7 @@ class TestRoles:
         """
         taking = [
             statement
-            for statement in statements(template, worker)
+            for statement in statements_of(template, worker)
             if "sqs:ReceiveMessage" in statement["Action"]
         ]
         assert [set(references(statement["Resource"])) for statement in taking] == [{queue}]
@@ -447,7 +348,7 @@ class TestRoles:
     def test_each_may_write_to_its_own_log_alone(self, template: Template, function: str) -> None:
         (log,) = (
             statement
-            for statement in statements(template, function)
+            for statement in statements_of(template, function)
             if "logs:PutLogEvents" in statement["Action"]
         )
         name = template["Resources"][function]["Properties"]["FunctionName"]["Fn::Sub"]
@@ -460,17 +361,6 @@ class TestApi:
         properties = template["Resources"]["RestAPI"]["Properties"]
         assert properties["StageName"] == "api"
         assert properties["EndpointConfiguration"] == "REGIONAL"
-
-    def test_every_level_of_a_path_has_one_name_for_its_variable(self, template: Template) -> None:
-        """API Gateway refuses two names; the emulator does not."""
-        paths = template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
-        names = defaultdict(set)
-        for path in paths:
-            parts = path.split("/")
-            for place, part in enumerate(parts):
-                if part.startswith("{"):
-                    names["/".join(parts[:place])].add(part)
-        assert {prefix: found for prefix, found in names.items() if len(found) > 1} == {}
 
     def test_the_gateways_own_answers_have_the_shape_of_a_problem(self, template: Template) -> None:
         body = template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]
@@ -537,3 +427,52 @@ class TestSecrets:
         for name, secret in secrets.items():
             assert secret["SecretString"] == "{}"
             assert template["Resources"][name]["DeletionPolicy"] == "Retain"
+
+    def test_each_is_explained_on_some_page(self, template: Template) -> None:
+        pages = [
+            page.read_text()
+            for page in (ROOT / "docs").rglob("*.md")
+            if page.parent.name != "decisions" and page.name != "roles.md"
+        ]
+        for secret in of_type(template, "AWS::SecretsManager::Secret").values():
+            name = secret["Name"]["Fn::Sub"].removeprefix("${AWS::StackName}/")
+            assert any(name in page for page in pages), name
+
+
+class TestLogs:
+    def test_how_long_they_are_kept_is_chosen_and_all_are_kept_as_long(
+        self, template: Template
+    ) -> None:
+        chosen = template["Parameters"]["LogRetentionDays"]
+        assert chosen["Default"] in chosen["AllowedValues"]
+        for group in of_type(template, "AWS::Logs::LogGroup").values():
+            assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+    def test_the_key_lets_the_log_groups_of_this_stack_use_it(self, template: Template) -> None:
+        key = template["Resources"]["OperationsKey"]["Properties"]["KeyPolicy"]
+        (logs,) = (item for item in key["Statement"] if item["Sid"] == "LogGroupsOfThisStack")
+        (allowed,) = logs["Condition"]["ArnLike"].values()
+        patterns = [pattern["Fn::Sub"].partition(":log-group:")[2] for pattern in allowed]
+        assert all("${AWS::StackName}-" in pattern for pattern in patterns)
+        for group in of_type(template, "AWS::Logs::LogGroup").values():
+            name = group["LogGroupName"]["Fn::Sub"]
+            assert any(fnmatchcase(name, pattern) for pattern in patterns), name
+            assert group["KmsKeyId"] == {"Fn::GetAtt": ["OperationsKey", "Arn"]}
+
+    def test_alarms_may_be_sent_through_the_encrypted_topic(self, template: Template) -> None:
+        """Without it an alarm rings, and nobody hears it."""
+        key = template["Resources"]["OperationsKey"]["Properties"]["KeyPolicy"]
+        (alarms,) = (item for item in key["Statement"] if item["Sid"] == "AlarmsOfThisAccount")
+        assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+        assert {"kms:Decrypt", "kms:GenerateDataKey"} <= set(alarms["Action"])
+
+    def test_the_api_has_the_role_to_log_before_it_logs(self, template: Template) -> None:
+        assert "ApiGatewayAccount" in template["Resources"]["RestAPI"]["DependsOn"]
+        assert template["Resources"]["ApiGatewayAccount"]["DeletionPolicy"] == "Retain"
+
+    def test_each_call_of_the_api_is_a_line_of_json(self, template: Template) -> None:
+        setting = template["Resources"]["RestAPI"]["Properties"]["AccessLogSetting"]
+        assert "${ApiAccessLogGroup}" in setting["DestinationArn"]["Fn::Sub"]
+        assert {"request_id", "trace_id", "status", "milliseconds"} <= set(
+            json.loads(setting["Format"])
+        )

@@ -111,7 +111,7 @@ def installed() -> Cloud:
         backend.tables = copy.deepcopy(_empty_tables)
         for queue in _QUEUES:
             _make_queue(made.sqs, queue)
-        _make_bucket(made.s3)
+        _make_buckets(made.s3)
     else:
         install(made)
         _empty_tables.update(copy.deepcopy(backend.tables))
@@ -138,7 +138,7 @@ def install(cloud: Cloud) -> dict[str, str]:
     """Make the tables and queues; answer the variables that name the queues."""
     for definition in table_definitions():
         cloud.dynamodb.create_table(**definition)
-    _make_bucket(cloud.s3)
+    _make_buckets(cloud.s3)
     return {
         f"{queue.upper().replace('-', '_')}_QUEUE_URL": _make_queue(cloud.sqs, queue)
         for queue in _QUEUES
@@ -175,11 +175,12 @@ def _definition(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _make_bucket(s3: Any) -> None:
+def _make_buckets(s3: Any) -> None:
     if s3.list_buckets()["Buckets"]:
         return
     location = {"LocationConstraint": REGION}
-    s3.create_bucket(Bucket=os.environ["FILES_BUCKET"], CreateBucketConfiguration=location)
+    for bucket in ("FILES_BUCKET", "REPORTS_BUCKET"):
+        s3.create_bucket(Bucket=os.environ[bucket], CreateBucketConfiguration=location)
 
 
 def _make_queue(sqs: Any, queue: str) -> str:

@@ -21,7 +21,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
@@ -161,7 +162,18 @@ class Witness:
         if what in ("message_crashed", "sweep_failed") and not isinstance(error, MwangaError):
             self.defects.append(f"{what} {fields}\n{traceback.format_exc()}")
 
-    def count(self, metric: str, value: int = 1, **dimensions: str) -> None:
+    @contextmanager
+    def about(self, **fields: Any) -> Iterator[None]:
+        """Nothing of it matters here."""
+        yield
+
+    def bind(self, **fields: Any) -> None:
+        """Nothing of it matters here."""
+
+    def count(self, metric: str, value: float = 1, **dimensions: str) -> None:
+        """Nothing of it matters here."""
+
+    def gauge(self, metric: str, value: float, **dimensions: str) -> None:
         """Nothing of it matters here."""
 
 

@@ -112,6 +112,16 @@ from chalicelib.services.ports.records import (
     SiteKind,
     WrongTries,
 )
+from chalicelib.services.ports.reports import (
+    Closings,
+    Portion,
+    Report,
+    ReportFile,
+    ReportKind,
+    Reports,
+    ReportState,
+    WholeTables,
+)
 from chalicelib.services.ports.runtime import Clock, Journal
 from chalicelib.services.ports.sms import SmsFailed, SmsGateway
 from chalicelib.services.ports.stores import (
@@ -155,6 +165,7 @@ __all__ = [
     "Checkable",
     "Circuits",
     "Clock",
+    "Closings",
     "ConditionFailed",
     "Customer",
     "Customers",
@@ -200,6 +211,7 @@ __all__ = [
     "Paid",
     "PassState",
     "Payments",
+    "Portion",
     "Provider",
     "ProviderAnswer",
     "ProviderRefused",
@@ -217,7 +229,12 @@ __all__ = [
     "Registration",
     "RegistrationStatus",
     "Registry",
+    "Report",
+    "ReportFile",
+    "ReportKind",
+    "ReportState",
     "ReportedDifference",
+    "Reports",
     "Reserver",
     "RowError",
     "SealBroken",
@@ -248,6 +265,7 @@ __all__ = [
     "VendorSilent",
     "VendorUnreachable",
     "VersionConflict",
+    "WholeTables",
     "WrongTries",
     "WrongTriesStore",
     "can_be_checked",

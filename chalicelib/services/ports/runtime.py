@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -14,10 +15,19 @@ class Clock(Protocol):
 
 
 class Journal(Protocol):
-    """One line per state change, and one metric. Never a token, never a secret, phones masked."""
+    """One line per state change, and the metrics. Never a token, never a secret, phones masked."""
+
+    def about(self, **fields: Any) -> AbstractContextManager[None]:
+        """Put these on every line that is written within."""
+
+    def bind(self, **fields: Any) -> None:
+        """Put these on every further line, until the surrounding ``about`` ends."""
 
     def event(self, what: str, **fields: Any) -> None:
         """Write one line."""
 
-    def count(self, metric: str, value: int = 1, **dimensions: str) -> None:
-        """Count something."""
+    def count(self, metric: str, value: float = 1, **dimensions: str) -> None:
+        """Count something, by the dimensions and over all."""
+
+    def gauge(self, metric: str, value: float, **dimensions: str) -> None:
+        """Say how much of something there is now, by exactly these dimensions."""

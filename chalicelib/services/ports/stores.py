@@ -124,6 +124,14 @@ class Payments(Protocol):
     def due(self, shard: int, until: datetime, limit: int) -> Sequence[str]:
         """Ids of open payments of that shard to look at by ``until``, the longest due first."""
 
+    def all_open(self, limit: int) -> Sequence[Payment]:
+        """All payments without a final status, in no order; ``limit`` of them where there are
+        more.
+
+        Raises:
+            TryAgain: see there.
+        """
+
     def by_owner(self, owner: str, limit: int, cursor: str | None) -> Page[Payment]:
         """Payments of a customer id, or of ``serial#<serial>`` without one, newest first."""
 

@@ -33,6 +33,9 @@ def step(api: Api, body: Mapping[str, Any]) -> None:
     match body["what"]:
         case "check":
             api.wiring.move_in.check(body["move_id"])
+        case "report":
+            until = api.clock.now() + timedelta(seconds=60)
+            api.wiring.make_reports.work(body["move_id"], until)
         case "write":
             api.wiring.move_in.write(body["move_id"], body["part"])
         case _:

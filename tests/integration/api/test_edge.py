@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
-from chalicelib.api.application import create_app
+from chalicelib.api.application import all_routes, create_app
 from chalicelib.domain.errors import MwangaError
 from chalicelib.services.ports import OutcomeUnknown, TryAgain
 from chalicelib.wiring import Wiring
@@ -34,6 +35,19 @@ def test_the_request_id_is_the_gateway_s(api: Api) -> None:
     app = create_app(api.wiring)
     answer = app(gateway_event("/health", requestId="from-the-gateway"), None)
     assert answer["headers"]["X-Request-Id"] == "from-the-gateway"
+
+
+def test_every_answer_bears_the_id_of_its_request_as_does_its_line_in_the_log(
+    api: Api, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is called: our API, the pages of the website, the addresses of providers."""
+    for route in all_routes(api.wiring.channels):
+        capsys.readouterr()
+        path = re.sub(r"{\w+}", "1", route.path)
+        answer = api.send(route.method, path, role=None)
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        told = [line["request_id"] for line in lines if line.get("event") == "request"]
+        assert told == [answer.headers["x-request-id"]], route.path
 
 
 def gateway_event(path: str, **context: str) -> dict[str, Any]:
@@ -103,4 +117,4 @@ def test_the_app_never_shows_its_stack() -> None:
 
 def test_health_asks_nothing_of_the_store(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TABLE_PREFIX")
-    assert api.get("/health", None).json == {"status": "ok"}
+    assert api.get("/health", None).json == {"status": "ok", "release": "unreleased"}

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -16,38 +21,114 @@ from chalicelib.domain.account import Account
 from chalicelib.domain.books import Difference, OpenedPlan, check_books, postings_of
 from chalicelib.domain.payment import Claim, Payment
 from chalicelib.domain.plan import Plan
+from chalicelib.runtime.journal import StandardOutputJournal
 from chalicelib.services.entries import posting_of
 from chalicelib.store.models import EntryRow
 from chalicelib.wiring import Wiring
+from infra.package import ROOT, merge_resources
+from tests.alarm_evaluator import ALARM, evaluate, samples_in
 from tests.integration.company import Company, FixedClock, claim
-from tests.integration.conftest import ACCOUNT, REGION, Cloud
+from tests.integration.conftest import ACCOUNT, REGION, STACK, Cloud
 from tests.integration.vendor import FakeCalin
 
 ACTOR = "ops@example.org"
 
 
 class Diary:
-    """The journal of all processes of a test, to be read afterwards."""
+    """The journal of all processes of a test, to be read afterwards.
+
+    It hands everything on to the real one, so that the lines are what Lambda would get.
+    """
 
     def __init__(self) -> None:
+        self._real = StandardOutputJournal(stage="test", function="test")
+        self._printed = StringIO()
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self.counts: list[tuple[str, int, dict[str, str]]] = []
+        self.counts: list[tuple[str, float, dict[str, str]]] = []
+        self.gauges: list[tuple[str, float, dict[str, str]]] = []
+
+    @contextmanager
+    def about(self, **fields: Any) -> Iterator[None]:
+        """See ``Journal``."""
+        with self._real.about(**fields):
+            yield
+
+    def bind(self, **fields: Any) -> None:
+        """See ``Journal``."""
+        self._real.bind(**fields)
 
     def event(self, what: str, **fields: Any) -> None:
         """Keep one event."""
         self.events.append((what, fields))
+        with redirect_stdout(self._printed):
+            self._real.event(what, **fields)
 
-    def count(self, metric: str, value: int = 1, **dimensions: str) -> None:
+    def count(self, metric: str, value: float = 1, **dimensions: str) -> None:
         """Keep one count."""
         self.counts.append((metric, value, dimensions))
+        with redirect_stdout(self._printed):
+            self._real.count(metric, value, **dimensions)
+
+    def gauge(self, metric: str, value: float, **dimensions: str) -> None:
+        """Keep what there is now."""
+        self.gauges.append((metric, value, dimensions))
+        with redirect_stdout(self._printed):
+            self._real.gauge(metric, value, **dimensions)
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """All lines that were printed so far, read as JSON."""
+        return [json.loads(line) for line in self._printed.getvalue().splitlines()]
+
+    def rings(self, name: str) -> bool:
+        """Whether that alarm of the template rings after all that was printed so far."""
+        samples = samples_in(self._printed.getvalue().splitlines())
+        return evaluate(alarms()[name], samples, time.time() + 0.01) == ALARM
 
     def said(self, what: str) -> list[dict[str, Any]]:
         """The fields of all events of that name."""
         return [fields for name, fields in self.events if name == what]
 
-    def counted(self, metric: str) -> int:
+    def counted(self, metric: str) -> float:
         """What was counted under that name."""
         return sum(value for name, value, _ in self.counts if name == metric)
+
+
+@cache
+def alarms() -> Mapping[str, Mapping[str, Any]]:
+    """The alarms of the template, by their names without the stack's."""
+    resources = merge_resources(ROOT / "infra")["Resources"].values()
+    found = (r["Properties"] for r in resources if r.get("Type") == "AWS::CloudWatch::Alarm")
+    return {a["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-"): a for a in found}
+
+
+@pytest.fixture(autouse=True)
+def every_step_is_told(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In every test: each payment's lines lead from nothing to its stored status, step by step.
+
+    A test that puts payments into the store by itself, or loses what the store answers, says so:
+    ``@pytest.mark.untold``.
+    """
+    told = {"cloud", "diary"} <= {*request.fixturenames}
+    if not told or request.node.get_closest_marker("untold"):
+        yield
+        return
+    diary = request.getfixturevalue("diary")
+    request.getfixturevalue("cloud")
+    yield
+    table = dynamodb_backends[ACCOUNT][REGION].tables[f"{STACK}-payments"]
+    stored = {key.value: item.attrs["status"].value for key, item in table.items.items()}
+    steps: dict[str, list[tuple[str | None, str]]] = {}
+    for what, fields in diary.events:
+        if what.startswith("payment_") and "from_status" in fields:
+            step = (fields["from_status"], fields["to_status"])
+            steps.setdefault(fields["payment_id"], []).append(step)
+    for payment_id, status in stored.items():
+        so_far = None
+        for before, after in steps.get(payment_id, []):
+            assert before == so_far, (payment_id, steps[payment_id])
+            so_far = after
+        assert so_far == status, (payment_id, steps.get(payment_id))
 
 
 @pytest.fixture(autouse=True)

@@ -140,6 +140,7 @@ def test_another_claim_under_a_used_reference_is_a_conflict_and_credits_nothing(
     assert replace(after, events=(), revision=before.revision) == before
     assert counter.account(customer_id) == account
     assert diary.counted("ReferenceConflicts") == 1
+    assert diary.rings("reference-conflicts")
 
 
 def test_the_same_conflict_is_recorded_once_and_each_other_one_too(

@@ -224,6 +224,7 @@ def test_money_that_was_taken_back_before_it_was_settled_buys_nothing(
     counter.run_dry()
     assert (now(counter).status, now(counter).reason) == (Status.HELD, REVERSED)
     assert (calin.issued, diary.counted("ReversedByProvider")) == ([], 1)
+    assert diary.rings("reversed-by-provider")
     wiring.resolve.resolve_not_paid(PAYMENT_ID, actor=ACTOR, reason="the provider has it")
     assert now(counter).status is Status.EXPIRED
 
@@ -272,6 +273,7 @@ def test_what_we_gave_back_ourselves_is_no_news(
     wiring.give_back.work(now(counter), clock.now() + timedelta(minutes=1))
     wiring.collect.reversed(PAYMENT_ID, "REV1")
     assert diary.counted("ReversedByProvider") == 0
+    assert not diary.rings("reversed-by-provider")
 
 
 def test_a_reversal_of_an_unknown_payment_is_said_to_be_one(wiring: Wiring) -> None:

@@ -241,6 +241,7 @@ def test_a_statement_shows_differences_in_both_directions(
     }
     assert wiring.payments.get(f"{CHANNEL}-T9") is None
     assert diary.counted("StatementDifferences") == 1
+    assert diary.rings("statement-differences")
 
 
 def test_what_is_new_in_it_is_taken_where_somebody_wants_that(

@@ -236,12 +236,14 @@ def test_a_payment_that_is_settled_meanwhile_is_counted_and_the_token_made_anew(
     assert counter.told(UNLOCK) == []
 
 
+@pytest.mark.untold
 def test_a_change_whose_answer_was_lost_sends_its_sms_all_the_same(
-    counter: Counter, wiring: Wiring, process: Processes
+    counter: Counter, wiring: Wiring, process: Processes, diary: Diary
 ) -> None:
     lost = Interrupted(wiring.accounts, change=[Lost(OutcomeUnknown())])
     with pytest.raises(OutcomeUnknown):
         UNLOCKS["unlock"](process(accounts=lost))
+    assert len(diary.said("payment_write_unknown")) == 1
     counter.let_delays_pass()
     counter.run_dry()
     assert counter.told(UNLOCK) == [1]

@@ -59,6 +59,8 @@ from tests.integration.vendor import (
     unclear,
 )
 
+pytestmark = pytest.mark.untold  # each step is made by a function of its own
+
 POLICIES = Path(__file__).parents[3] / ".chalice"
 GIVEN_BY_THE_TRIGGER = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 """What Lambda itself does for the function, with the function's role."""
@@ -94,7 +96,8 @@ def _actions(operation: str, arguments: Mapping[str, Any]) -> Allowed:
         return {("secretsmanager:GetSecretValue", f"{_logical(name)}Secret")}
     if operation in ("GetObject", "PutObject"):
         folder = arguments["Key"].partition("/")[0]
-        return {(f"s3:{operation}", f"FilesBucket/{folder}/*")}
+        bucket = arguments["Bucket"].removeprefix("test-").partition("-")[0].capitalize()
+        return {(f"s3:{operation}", f"{bucket}Bucket/{folder}/*")}
     if operation in ("BatchWriteItem", "TransactGetItems"):
         raise NotImplementedError(operation)  # nobody uses them; if so, say here what they need
     if operation == "TransactWriteItems":
@@ -379,6 +382,8 @@ def test_the_proving_function_may_do_what_it_does(
     with recorded() as made:
         fresh = type(counter.wiring)(clock)
         fresh.reconcile.run(clock.now() + timedelta(minutes=1))
+        fresh.make_reports.close_what_ended()
+        fresh.make_reports.close_what_ended()
     assert made == allowed("reconcile")
 
 
@@ -417,6 +422,12 @@ def test_the_moving_function_may_do_what_it_does(
         worker.move_in.check(refused.import_id)
         export = front.move_out.start(with_keys=True, actor="admin")
         worker.move_out.work(export.export_id, clock.now() + timedelta(minutes=1))
+        clock.move(timedelta(days=22))
+        front.make_reports.close_what_ended()
+        worker.make_reports.work("day-2026-03-31", clock.now() + timedelta(minutes=1))
+        today = clock.now().date()
+        asked = front.make_reports.start(today, today, rows=False, actor="a")
+        worker.make_reports.work(asked.report_id, clock.now() + timedelta(minutes=1))
     assert front.move_out.get(export.export_id).state is ExportState.DONE
     statement = b"transaction,amount,serial_number,paid_at\nT1,500,47001,2026-03-10T08:00:00Z\n"
     report = front.statements.start("imported", statement, source=None, take=True, actor="a")

@@ -141,6 +141,7 @@ def test_lines_that_were_changed_are_found(wiring: Wiring, counter: Counter, ash
     assert second.wrong is Wrong.CARRY
 
 
+@pytest.mark.untold
 def test_a_payment_that_is_in_no_account_although_it_is_settled_is_found(
     wiring: Wiring, counter: Counter, asha: str
 ) -> None:
@@ -203,6 +204,7 @@ def test_what_is_wrong_with_one_customer_is_told_and_counted_but_is_no_pass(
         {"customer_id": asha, "versions": 3, "payments": 2, "busy": False, "differences": 1}
     ]
     assert diary.counts[before:] == [("BooksDifferences", 1, {})]
+    assert diary.rings("books-differences")
     assert wiring.reconciliations.latest() is None
 
 

@@ -812,6 +812,7 @@ def test_a_late_word_that_it_went_is_an_alarm_where_the_money_has_gone_elsewhere
     provider.behaviours = [slowly]
     ask_all(counter)
     assert diary.counted("LateRefundAnswers") == 1
+    assert diary.rings("late-refund-answers")
     assert ("late_refund_answer", "refund 1, attempt 1") in events_of(counter)
     counter.run_dry()
     assert now(counter).status is Status.COMPLETED
@@ -844,6 +845,7 @@ def test_a_late_word_that_it_did_not_go_changes_nothing_and_is_no_alarm(
     provider.behaviours = [slowly]
     ask_all(counter)
     assert diary.counted("LateRefundAnswers") == 0
+    assert not diary.rings("late-refund-answers")
     assert now(counter).status is Status.RECEIVED
 
 
@@ -1693,6 +1695,7 @@ def test_while_the_provider_is_being_asked_its_own_answer_comes_first(
     ask_all(counter)
     assert the_refund(counter).state is RefundState.ACCEPTED
     assert diary.counted("RefundNewsUnplaced") == 0
+    assert not diary.rings("refund-news-unplaced")
 
 
 def test_a_word_about_no_refund_of_ours_is_an_alarm_and_changes_nothing(
@@ -1701,6 +1704,7 @@ def test_a_word_about_no_refund_of_ours_is_an_alarm_and_changes_nothing(
     counter.wiring.give_back.told("paystack-T9", kes(500), GONE)
     told(counter, GONE)
     assert diary.counted("RefundNewsUnplaced") == 2
+    assert diary.rings("refund-news-unplaced")
     assert now(counter) == due
 
 

@@ -138,6 +138,7 @@ def test_a_result_that_was_not_taken_is_told_again(
         counter.let_delays_pass()
     assert (provider.results, now(counter).status) == ([True], Status.RECEIVED)
     assert diary.counted("ResultsLate") == 0
+    assert not diary.rings("results-late")
 
 
 def test_a_result_that_is_late_rings(
@@ -153,6 +154,7 @@ def test_a_result_that_is_late_rings(
     clock.move(RESULT_IS_LATE_AFTER)
     ask_all(counter)
     assert diary.counted("ResultsLate") == 1
+    assert diary.rings("results-late")
     assert counter.delays("provider-calls") == [600]
 
 

@@ -198,6 +198,7 @@ def test_one_payment_that_cannot_be_swept_does_not_keep_the_others_waiting(
     assert worker.sweep.sweep() == 3
     assert len(counter.cloud.take("payments")) == 3
     assert diary.counted("SweepFailures") == 1
+    assert diary.rings("sweep-failures")
     assert wiring.sweep.sweep() == 1
 
 
@@ -262,3 +263,4 @@ def test_losing_the_race_for_a_look_is_no_failure(
     lost = process(payments=Interrupted(wiring.payments, save=[VersionConflict()]))
     assert lost.sweep.sweep() == 0
     assert diary.counted("SweepFailures") == 0
+    assert not diary.rings("sweep-failures")

@@ -133,8 +133,10 @@ def test_a_bike_that_cannot_be_reached_is_tried_again_the_later_the_longer_it_is
     assert minutes == [5, 5, 5, 7.5, 11.25]
     clock.move(timedelta(hours=10))
     assert diary.counted("SwitchesOverdue") == 0
+    assert not diary.rings("switches-overdue")
     look(counter)
     assert diary.counted("SwitchesOverdue") == 1
+    assert diary.rings("switches-overdue")
     assert device(counter.wiring).switch_off_at == clock.now() + timedelta(hours=1)
     daly.out_of_reach = False
     clock.move(timedelta(hours=1))

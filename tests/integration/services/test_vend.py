@@ -422,6 +422,7 @@ def test_a_slow_answer_completes_the_vend_that_was_given_up_meanwhile(
     counter.send_all()
     assert counter.told(PAYMENT_ID) == [1]
     assert diary.counted("LateAnswers") == 0
+    assert not diary.rings("late-answers")
 
 
 def test_whoever_gives_a_vend_up_while_its_answer_is_written_raises_no_alarm(
@@ -451,6 +452,7 @@ def test_whoever_gives_a_vend_up_while_its_answer_is_written_raises_no_alarm(
     assert payment.status is Status.COMPLETED
     assert [e.what for e in payment.events] == []
     assert diary.counted("LateAnswers") == 0
+    assert not diary.rings("late-answers")
 
 
 def test_an_unclear_answer_after_the_vend_was_given_up_changes_nothing(
@@ -522,6 +524,7 @@ def test_a_token_that_a_person_entered_is_not_taken_for_late_when_it_arrives(
     counter.run_dry()
     assert counter.told(PAYMENT_ID) == [1]
     assert diary.counted("LateAnswers") == 0
+    assert not diary.rings("late-answers")
 
 
 @pytest.mark.parametrize("decision", ["token", "not_issued", "credit", "retry"])
@@ -557,6 +560,7 @@ def test_an_answer_after_a_persons_decision_is_an_event_and_an_alarm_and_no_sms(
     assert [(e.what, e.reason) for e in payment.events][-1] == ("late_answer", "vend 1")
     assert calin.issued[0] not in {t.value for t in payment.tokens}
     assert diary.counted("LateAnswers") == 1
+    assert diary.rings("late-answers")
     assert differences(counter, "C1") == []
 
 

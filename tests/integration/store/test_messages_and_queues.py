@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from chalicelib.runtime import aws
@@ -144,3 +145,38 @@ class TestQueues:
         ):
             with pytest.raises(QueueUnavailable):
                 send(SqsQueues())
+
+
+class TestTraces:
+    """A trace goes on behind a queue, because botocore sends SQS what Lambda was given of it."""
+
+    TRACE = "Root=1-67000000-0123456789abcdef01234567;Parent=0123456789abcdef;Sampled=1"
+
+    def sent_headers(self, monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+        """The header with the trace of each request to SQS, as it goes over the line."""
+        seen: list[str | None] = []
+
+        def note(request: AWSPreparedRequest, **_: object) -> None:
+            header = request.headers.get("X-Amzn-Trace-Id")
+            seen.append(header.decode() if isinstance(header, bytes) else header)
+
+        aws.client("sqs").meta.events.register("before-send.sqs", note)
+        monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "mwanga-api")
+        return seen
+
+    def test_what_a_function_queues_bears_its_trace(
+        self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen = self.sent_headers(monkeypatch)
+        for trace in (self.TRACE, self.TRACE.replace("0123", "4567")):
+            monkeypatch.setenv("_X_AMZN_TRACE_ID", trace)
+            SqsQueues().settle(payment(), trace[-30:])
+        assert seen == [self.TRACE, self.TRACE.replace("0123", "4567")]
+
+    def test_what_is_queued_outside_of_lambda_bears_none(
+        self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen = self.sent_headers(monkeypatch)
+        monkeypatch.delenv("_X_AMZN_TRACE_ID", raising=False)
+        SqsQueues().settle(payment(), PAYMENT_ID)
+        assert seen == [None]

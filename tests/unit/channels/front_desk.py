@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -40,7 +41,17 @@ class RecordingJournal:
     def event(self, what: str, **fields: Any) -> None:
         self.events.append({"what": what, **fields})
 
-    def count(self, metric: str, value: int = 1, **dimensions: str) -> None:
+    @contextmanager
+    def about(self, **fields: Any) -> Iterator[None]:
+        yield
+
+    def bind(self, **fields: Any) -> None:
+        """Nothing of it matters here."""
+
+    def gauge(self, metric: str, value: float, **dimensions: str) -> None:
+        """No channel knows how much of anything there is."""
+
+    def count(self, metric: str, value: float = 1, **dimensions: str) -> None:
         self.counts.append((metric, dimensions))
 
     @property

@@ -22,6 +22,7 @@ REQUIRED: list[tuple[str, Callable[[], str]]] = [
     ("PROVIDER_CALLS_QUEUE_URL", environment.provider_calls_queue_url),
     ("MOVES_QUEUE_URL", environment.moves_queue_url),
     ("FILES_BUCKET", environment.files_bucket),
+    ("REPORTS_BUCKET", environment.reports_bucket),
 ]
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from contextlib import redirect_stdout
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from fractions import Fraction
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -117,3 +119,101 @@ def test_the_journal_writes_events_and_metrics(capsys: pytest.CaptureFixture[str
 
 def test_an_error_from_outside_our_code_has_no_place_in_it() -> None:
     assert place_of(ValueError("never raised")) == "outside"
+
+
+# --- hostile fields -------------------------------------------------------------------------------
+
+SECRET = "482716053"
+PHONE = "712345678"
+
+_secret_names = st.sampled_from(
+    [
+        *sorted(NEVER_PRINTED),
+        *("clientSecret", "Access-Token", "API_TOKEN", "x-api-token", "refreshToken", " password "),
+        *("userPassword", "AUTHORIZATION", "Proxy-Authorization", "device.secret.key", "Secrets"),
+    ]
+)
+_phone_names = st.sampled_from(["phone", "payer_phone", "payerPhone", "to", "TO", "MSISDN"])
+_phones = st.sampled_from(
+    ["+254712345678", "+254 712 345 678", "+254-712-345-678", "+(254)712345678", "＋254712345678"]
+)
+_around = st.text(alphabet='abc :,\n"{}[]é', max_size=8)
+_told = st.builds("{}{}{}".format, _around, _phones, _around)
+_wrong_kinds = st.sampled_from([SECRET, [SECRET], {"deep": SECRET}, (SECRET,), int(SECRET)])
+
+
+@st.composite
+def _hostile(draw: st.DrawFn) -> Any:
+    """Something in which a secret or a telephone number is hidden, wrapped some times."""
+    hidden: Any = draw(
+        st.one_of(
+            st.builds(lambda name, value: {name: value}, _secret_names, _wrong_kinds),
+            st.builds(
+                lambda name, value: {name: value},
+                _phone_names,
+                st.sampled_from([f"254{PHONE}", int(f"254{PHONE}"), [f"254{PHONE}"]]),
+            ),
+            _told,
+            st.builds(lambda key: {key: 1}, _told),
+            st.builds(ValueError, _told),
+        )
+    )
+    for wrap in draw(st.lists(st.sampled_from(["list", "tuple", "dict"]), max_size=3)):
+        hidden = {"list": [hidden], "tuple": (hidden,), "dict": {"a": hidden}}[wrap]
+    return hidden
+
+
+@given(_hostile(), st.booleans())
+def test_no_secret_and_no_phone_is_printed_wherever_it_is_hidden(thing: Any, bound: bool) -> None:
+    journal = StandardOutputJournal(stage="test")
+    with redirect_stdout(StringIO()) as printed:
+        if bound:
+            with journal.about(thing=thing):
+                journal.event("happened")
+                journal.count("Counted")
+                journal.gauge("Held", 0)
+        else:
+            journal.event("happened", thing=thing)
+    text = printed.getvalue()
+    assert all(isinstance(json.loads(line), dict) for line in text.splitlines())
+    digits = "".join(c for c in text.partition('"thing"')[2] if c.isdigit())
+    assert SECRET not in digits
+    assert PHONE not in digits
+
+
+# --- what it is about -----------------------------------------------------------------------------
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_what_it_is_about_is_on_every_line_and_ends_with_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    journal, other = StandardOutputJournal(stage="test"), StandardOutputJournal(stage="test")
+    with journal.about(request_id="r"):
+        with journal.about(payment_id="p"):
+            other.event("sent")
+            journal.bind(payment_id="q")
+            journal.count("Counted", channel="direct")
+        journal.event("over", request_id="own")
+    journal.event("outside")
+    sent, counted, over, outside = lines(capsys)
+    assert (sent["request_id"], sent["payment_id"]) == ("r", "p")
+    assert (counted["request_id"], counted["payment_id"], counted["stage"]) == ("r", "q", "test")
+    declared = counted["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
+    assert declared == [["channel"], []], "what it is about splits no metric"
+    assert "payment_id" not in over
+    assert over["request_id"] == "own"
+    assert {"payment_id", "request_id"}.isdisjoint(outside)
+
+
+def test_what_it_is_about_ends_with_an_error_too(capsys: pytest.CaptureFixture[str]) -> None:
+    journal = StandardOutputJournal()
+    with pytest.raises(ValueError, match="broken"), journal.about(payment_id="p"):
+        journal.bind(manufacturer="calin")
+        raise ValueError("broken")
+    journal.event("outside")
+    [line] = lines(capsys)
+    assert {"payment_id", "manufacturer"}.isdisjoint(line)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.runtime.metrics import Metrics
+from chalicelib.runtime.metrics import Metrics, unit_of
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -45,3 +45,28 @@ def test_a_duration_says_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
     Metrics().count("VendMilliseconds", 250, manufacturer="calin")
     [declared] = printed(capsys)["_aws"]["CloudWatchMetrics"]
     assert declared["Metrics"] == [{"Name": "VendMilliseconds", "Unit": "Milliseconds"}]
+
+
+def test_a_gauge_is_one_series_and_is_told_when_it_is_nought(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Metrics().gauge("HeldPayments", 0)
+    line = printed(capsys)
+    assert line["HeldPayments"] == 0
+    assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
+    Metrics().gauge("HeldPayments", 2, reason="stuck")
+    [declared] = printed(capsys)["_aws"]["CloudWatchMetrics"]
+    assert declared["Dimensions"] == [["reason"]], "not over all: its parts are no sum"
+
+
+@pytest.mark.parametrize(
+    ("metric", "unit"),
+    [
+        ("OldestOpenSeconds", "Seconds"),
+        ("VendMilliseconds", "Milliseconds"),
+        ("AcceptedAmount", "None"),
+        ("Accepted", "Count"),
+    ],
+)
+def test_the_end_of_a_name_says_the_unit(metric: str, unit: str) -> None:
+    assert unit_of(metric) == unit

@@ -176,7 +176,7 @@ def test_a_queue_that_fails_behind_the_write_fails_nothing(
 ) -> None:
     with unlock.following(remote(unlock)):
         everything.broken = True
-    assert everything.noted == ["queueing_failed"]
+    assert everything.noted == ["payment_vending", "vend_intended", "queueing_failed"]
 
 
 # --- names ------------------------------------------------------------------------------------

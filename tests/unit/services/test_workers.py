@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -30,21 +32,36 @@ class Parts:
     def __init__(self, failing: dict[str, Exception] | None = None) -> None:
         self.failing = failing or {}
         self.done: list[tuple[Any, ...]] = []
+        self.at_work_on: list[dict[str, Any]] = []
         self.said: list[tuple[str, dict[str, Any]]] = []
         self.settle = SimpleNamespace(settle=self._work)
         self.vend = SimpleNamespace(vend=self._work)
         self.notify = SimpleNamespace(send=self._work)
         self.ask_provider = SimpleNamespace(work=self._work)
         self.sweep = SimpleNamespace(sweep=lambda: self._work("sweep"))
+        self.switch = SimpleNamespace(queue_due=lambda: self._work("switch"))
+        self.find_missing = SimpleNamespace(queue_due=lambda: self._work("lists"))
+        self.watch_open = SimpleNamespace(look=lambda: self._work("watch"))
         self.reconcile = SimpleNamespace(
             run=lambda until, *, start_now: self._work("pass", until, start_now),
             check_customer=self._work,
         )
         self.clock = SimpleNamespace(now=lambda: NOW)
-        self.journal = SimpleNamespace(event=self._event)
+        self.context: list[dict[str, Any]] = [{}]
+        self.journal = SimpleNamespace(event=self._event, about=self._about, bind=self._bind)
+
+    @contextmanager
+    def _about(self, **fields: Any) -> Iterator[None]:
+        self.context.append({**self.context[-1], **fields})
+        yield
+        self.context.pop()
+
+    def _bind(self, **fields: Any) -> None:
+        self.context[-1].update(fields)
 
     def _work(self, payment_id: str, *rest: Any) -> None:
         self.done.append((payment_id, *rest))
+        self.at_work_on.append(dict(self.context[-1]))
         if payment_id in self.failing:
             raise self.failing[payment_id]
 
@@ -251,6 +268,27 @@ def test_a_sweep_that_fails_fails_the_function() -> None:
     with pytest.raises(TryAgain):
         workers.sweep(parts)  # type: ignore[arg-type]
     assert parts.done == [("sweep",)]
+
+
+def test_a_sweep_heals_first_and_tells_how_payments_stand_at_the_end() -> None:
+    parts = Parts()
+    workers.sweep(parts)  # type: ignore[arg-type]
+    assert parts.worked_on == ["sweep", "switch", "lists", "watch"]
+
+
+def test_every_line_about_a_message_names_what_the_message_names() -> None:
+    """A warm function must not take one message's payment for the next one's."""
+    parts = Parts({"a": TryAgain()})
+    settle(
+        parts, event(payment("a", "A"), record("b", {"payment_id": "b"}, "B"), payment("c", "C"))
+    )
+    settle(parts, event(payment("d", "D")))
+    assert parts.at_work_on == [
+        {"payment_id": "a", "customer_id": "A"},
+        {"payment_id": "c", "customer_id": "C"},
+        {"payment_id": "d", "customer_id": "D"},
+    ]
+    assert parts.context == [{}]
 
 
 def scheduled(detail: dict[str, Any]) -> CloudWatchEvent:

@@ -1,0 +1,1 @@
+"""Reports for people who watch over the money."""

@@ -1,0 +1,1 @@
+"""Deploying to AWS: what :mod:`infra.deploy` is made of."""
