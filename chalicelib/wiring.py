@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from chalicelib.services.appliances import KeepAppliances
     from chalicelib.services.ask_provider import AskProvider
     from chalicelib.services.breaker import Breaker
+    from chalicelib.services.changes import ListChanges
     from chalicelib.services.check_manufacturers import CheckManufacturers
     from chalicelib.services.collect import Collect
     from chalicelib.services.company import KeepCompany
@@ -36,11 +37,13 @@ if TYPE_CHECKING:
     from chalicelib.services.desk import Desk
     from chalicelib.services.device_actions import ActOnDevices
     from chalicelib.services.devices import KeepDevices
+    from chalicelib.services.erasure import EraseCustomers
     from chalicelib.services.field_registrations import RegisterFromField
     from chalicelib.services.find_missing import FindMissing
     from chalicelib.services.find_payments import FindPayments
     from chalicelib.services.find_plans import FindPlans
     from chalicelib.services.notify import Notify
+    from chalicelib.services.personal_data import TellPersonalData
     from chalicelib.services.plan_changes import ChangePlans
     from chalicelib.services.plans import SellPlans
     from chalicelib.services.portfolio.exports import MoveOut
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
         Appliances,
         BusyDevices,
         Catalogue,
+        Changes,
         Circuits,
         Clock,
         Customers,
@@ -363,6 +367,13 @@ class Wiring:
         from chalicelib.store.staff import DynamoSessions
 
         return DynamoSessions()
+
+    @cached_property
+    def changes(self) -> Changes:
+        """Who changed what, of all that is no account."""
+        from chalicelib.store.changes import DynamoChanges
+
+        return DynamoChanges()
 
     @cached_property
     def entries(self) -> Entries:
@@ -809,8 +820,53 @@ class Wiring:
             registry=self.registry,
             sites=self.sites,
             catalogue=self.catalogue,
+            clock=self.clock,
             journal=self.journal,
         )
+
+    @cached_property
+    def erase_customers(self) -> EraseCustomers:
+        """Takes out of all that is stored who a customer was."""
+        from chalicelib.services.erasure import EraseCustomers
+
+        return EraseCustomers(
+            customers=self.customers,
+            accounts=self.accounts,
+            view_accounts=self.view_accounts,
+            payments=self.payments,
+            messages=self.messages,
+            field_registrations=self.field_registrations,
+            registry=self.registry,
+            queues=self.queues,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def tell_personal_data(self) -> TellPersonalData:
+        """Everything that is kept about one customer."""
+        from chalicelib.services.personal_data import TellPersonalData
+
+        return TellPersonalData(
+            customers=self.customers,
+            view_accounts=self.view_accounts,
+            devices=self.devices,
+            show_device=self.keep_devices.view_of,
+            entries=self.entries,
+            changes=self.changes,
+            field_registrations=self.field_registrations,
+            payments=self.payments,
+            messages=self.messages,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def list_changes(self) -> ListChanges:
+        """Who changed something."""
+        from chalicelib.services.changes import ListChanges
+
+        return ListChanges(changes=self.changes)
 
     @cached_property
     def keep_devices(self) -> KeepDevices:
@@ -891,7 +947,7 @@ class Wiring:
         """Clusters, mini-grids and villages."""
         from chalicelib.services.sites import KeepSites
 
-        return KeepSites(sites=self.sites)
+        return KeepSites(sites=self.sites, clock=self.clock)
 
     @cached_property
     def keep_tariffs(self) -> KeepTariffs:

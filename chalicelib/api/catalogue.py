@@ -47,7 +47,7 @@ def list_manufacturers(call: Call[None]) -> Answer:
 )
 def create_tariff(call: Call[TariffBody]) -> Answer:
     """Make a tariff. It is in force at once."""
-    tariff = call.wiring.keep_tariffs.create(_tariff_terms(call))
+    tariff = call.wiring.keep_tariffs.create(_tariff_terms(call), actor=call.actor)
     return created(call.shapes.tariff(tariff))
 
 
@@ -74,7 +74,8 @@ def show_tariff(call: Call[None]) -> Answer:
 def replace_tariff(call: Call[TariffBody]) -> Answer:
     """Change a tariff, from 60 seconds from now on or later."""
     tariff_id, terms = call.number("tariff_id"), _tariff_terms(call)
-    return ok(call.shapes.tariff(call.wiring.keep_tariffs.replace(tariff_id, terms)))
+    tariff = call.wiring.keep_tariffs.replace(tariff_id, terms, actor=call.actor)
+    return ok(call.shapes.tariff(tariff))
 
 
 def _tariff_terms(call: Call[TariffBody]) -> TariffTerms:
@@ -111,6 +112,7 @@ def create_appliance(call: Call[ApplianceBody]) -> Answer:
         amounts.read(body.price, "price"),
         _default_plan(body.default_plan, amounts) if body.default_plan else None,
         body.manufacturer,
+        actor=call.actor,
     )
     return created(call.shapes.appliance(appliance))
 

@@ -144,7 +144,7 @@ def show_customer(call: Call[None]) -> Answer:
     roles=OFFICE,
     body=CustomerBody,
     answers={200: CustomerShape},
-    problems=("name_taken", "version_conflict"),
+    problems=("customer_erased", "name_taken", "version_conflict"),
 )
 def replace_customer(call: Call[CustomerBody]) -> Answer:
     """Change who a customer is."""

@@ -350,6 +350,12 @@ class ReplacementBody(Model):
     reason: Reason
 
 
+class ErasureBody(Model):
+    """Why who a customer was is not kept any more: it is kept itself, so it names nobody."""
+
+    reason: Reason
+
+
 class TechnicalBody(Model):
     """What the manufacturer needs of a device; the manufacturer says which fields."""
 

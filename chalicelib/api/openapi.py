@@ -36,6 +36,10 @@ TAGS = {
     "sites": ("Sites", "Clusters, mini-grids and villages."),
     "catalogue": ("Catalogue", "Tariffs, appliances and manufacturers."),
     "company": ("Company", "The company's settings."),
+    "personal_data": (
+        "Personal data",
+        "What is kept about one person, its erasure, and who changed what.",
+    ),
     "moves": ("Moving in and out", "A whole portfolio by file, and everything as files."),
     "registration_app": ("Registration app", "What the Android app of field staff calls."),
     "review": ("Review", "Registrations from the field that a person must look at."),
@@ -69,6 +73,13 @@ _PARAMETERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "site_id": ("The id of the site, within its level.", {"type": "integer"}),
     "tariff_id": ("The id of the tariff.", {"type": "integer"}),
     # in queries
+    "account": (
+        "The id of the customer whose account was changed.",
+        {"type": "string", "pattern": "^C[0-9]{1,15}$"},
+    ),
+    "cluster_id": ("The id of the cluster.", {"type": "integer"}),
+    "mini_grid_id": ("The id of the mini-grid.", {"type": "integer"}),
+    "village_id": ("The id of the village.", {"type": "integer"}),
     "at": (
         "A day from today on: how it is then if nothing is paid.",
         {"type": "string", "format": "date"},

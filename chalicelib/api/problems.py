@@ -45,6 +45,8 @@ _STATUSES = {
         "not_in_review": "Not in review",
         "not_refundable": "Not refundable",
         "full_refund_only": "Full refund only",
+        "not_erasable": "Not erasable",
+        "customer_erased": "The customer is erased",
         "version_conflict": "Version conflict",
     },
     413: {"too_large": "Too large"},

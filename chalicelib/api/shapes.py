@@ -32,12 +32,15 @@ from chalicelib.services.account_view import AccountView
 from chalicelib.services.credit import CreditRefund
 from chalicelib.services.currencies import currency_of
 from chalicelib.services.devices import DeviceView
+from chalicelib.services.personal_data import PaidAndTold, PersonalData
 from chalicelib.services.ports import (
     Agent,
     AgentEntry,
     Appliance,
+    Change,
     Customer,
     DefaultPlan,
+    Entry,
     Export,
     FieldRegistration,
     Import,
@@ -137,7 +140,8 @@ class ApplianceShape(TypedDict):
 
 
 class CustomerShape(TypedDict):
-    """A customer. ``needs_review`` says why a person should look."""
+    """A customer. ``needs_review`` says why a person should look; ``erased_at`` is there for one of
+    whom is kept no more who it was."""
 
     id: str
     number: int
@@ -146,6 +150,8 @@ class CustomerShape(TypedDict):
     phone: str
     village_id: int
     needs_review: Sequence[str]
+    erased_at: NotRequired[str]
+    erasure: NotRequired[Literal["under_way", "finished"]]
 
 
 class InstalmentShape(TypedDict):
@@ -550,6 +556,89 @@ class SettingsChangeShape(TypedDict):
     changes: Mapping[str, ChangeShape]
 
 
+class ChangedShape(TypedDict):
+    """Who changed a thing, when, why and what: an account's entry says only what it became."""
+
+    subject: str
+    at: str
+    actor: str
+    what: str
+    reason: str | None
+    fields: Mapping[str, ChangeShape]
+
+
+class ErasureShape(TypedDict):
+    """How far the erasure of a customer is."""
+
+    customer_id: str
+    state: Literal["under_way", "finished"]
+    erased_at: str | None
+    finished_at: str | None
+
+
+class DoneShape(TypedDict):
+    """Something that was done about a customer or an account, without who of the staff did it."""
+
+    at: str
+    what: str
+    reason: str | None
+    fields: Mapping[str, ChangeShape]
+
+
+class FormShape(TypedDict):
+    """What field staff wrote down of a customer."""
+
+    registration_id: str
+    posted_at: str
+    status: str
+    name: str
+    surname: str
+    phone: str
+    village_id: int
+    serial_number: str
+    geo_points: str | None
+
+
+class ToldShape(TypedDict):
+    """An SMS about a payment."""
+
+    number: int
+    to: str
+    language: str
+    body: str
+    state: str
+    sent_at: str | None
+
+
+class PaidShape(TypedDict):
+    """A payment of the customer; ``payer_phone`` only where it is their own."""
+
+    payment_id: str
+    channel: str
+    reference: str
+    serial_number: str
+    amount: str
+    currency: str
+    moment: str
+    status: str
+    payer_phone: str | None
+    lines: Sequence[LineShape]
+    tokens: Sequence[TokenShape]
+    messages: Sequence[ToldShape]
+
+
+class PersonalDataShape(TypedDict):
+    """Everything that is kept about a customer. ``payments`` come in parts; behind the first part
+    the other lists are empty."""
+
+    customer: CustomerShape
+    account: AccountShape
+    devices: Sequence[DeviceShape]
+    registrations: Sequence[FormShape]
+    done: Sequence[DoneShape]
+    payments: Listed[PaidShape]
+
+
 class HealthShape(TypedDict):
     """That the API is there, and which release it is."""
 
@@ -600,7 +689,7 @@ def manufacturer(stated: Manufacturer) -> ManufacturerShape:
 
 def customer(person: Customer) -> CustomerShape:
     """A customer."""
-    return CustomerShape(
+    shape = CustomerShape(
         id=person.customer_id,
         number=person.number,
         name=person.name,
@@ -609,6 +698,58 @@ def customer(person: Customer) -> CustomerShape:
         village_id=person.village_id,
         needs_review=list(person.needs_review),
     )
+    if person.erased_at is not None:
+        shape["erased_at"] = time_text(person.erased_at)
+        shape["erasure"] = _erasure_state(person)
+    return shape
+
+
+def erasure(person: Customer) -> ErasureShape:
+    """How far an erasure is."""
+    finished = person.erasure_finished_at
+    return ErasureShape(
+        customer_id=person.customer_id,
+        state=_erasure_state(person),
+        erased_at=_time_or_none(person.erased_at),
+        finished_at=_time_or_none(finished),
+    )
+
+
+def _erasure_state(person: Customer) -> Literal["under_way", "finished"]:
+    return "under_way" if person.erasure_finished_at is None else "finished"
+
+
+def change(made: Change) -> ChangedShape:
+    """One change of a thing."""
+    return ChangedShape(
+        subject=made.subject,
+        at=time_text(made.at),
+        actor=made.actor,
+        what=made.what,
+        reason=made.reason or None,
+        fields={
+            name: ChangeShape(before=each["before"], after=each["after"])
+            for name, each in made.fields.items()
+        },
+    )
+
+
+def change_by_entry(entry: Entry) -> ChangedShape:
+    """One change of an account, in the same words."""
+    return ChangedShape(
+        subject=f"account#{entry.customer_id}",
+        at=time_text(entry.at),
+        actor=entry.actor,
+        what=entry.what,
+        reason=entry.reason or None,
+        fields={
+            name: ChangeShape(before=None, after=value) for name, value in entry.changes.items()
+        },
+    )
+
+
+def _time_or_none(moment: datetime | None) -> str | None:
+    return None if moment is None else time_text(moment)
 
 
 def import_shape(moving: Import) -> ImportShape:
@@ -968,6 +1109,40 @@ class Shapes:
             ]
         return shape
 
+    def personal_data(self, told: PersonalData) -> PersonalDataShape:
+        """Everything that is kept about a customer."""
+        done = [*map(change_by_entry, told.entries), *map(change, told.changes)]
+        return PersonalDataShape(
+            customer=customer(told.customer),
+            account=self.account(told.account),
+            devices=[self.device(view) for view in told.devices],
+            registrations=[_form(registration) for registration in told.registrations],
+            done=[
+                DoneShape(at=d["at"], what=d["what"], reason=d["reason"], fields=d["fields"])
+                for d in sorted(done, key=lambda d: d["at"])
+            ],
+            payments=Listed(
+                items=[self._paid(paid) for paid in told.payments.items], next=told.payments.next
+            ),
+        )
+
+    def _paid(self, paid: PaidAndTold) -> PaidShape:
+        shown = self.payment(paid.payment)
+        return PaidShape(
+            payment_id=shown["payment_id"],
+            channel=shown["channel"],
+            reference=shown["reference"],
+            serial_number=shown["serial_number"],
+            amount=shown["amount"],
+            currency=shown["currency"],
+            moment=shown["moment"],
+            status=shown["status"],
+            payer_phone=paid.phone,
+            lines=shown["lines"],
+            tokens=shown["tokens"],
+            messages=[_told(sms) for sms in paid.messages],
+        )
+
     def agent(self, agent: Agent) -> AgentShape:
         """An agent, and how they stand."""
         limit_minor = agent.float_limit_minor
@@ -1008,6 +1183,32 @@ class Shapes:
 
     def _amount(self, amount_minor: int) -> str:
         return format_minor(amount_minor, self._currency)
+
+
+def _form(registration: FieldRegistration) -> FormShape:
+    form = registration.form
+    return FormShape(
+        registration_id=registration.registration_id,
+        posted_at=time_text(registration.posted_at),
+        status=registration.status.value,
+        name=form.name,
+        surname=form.surname,
+        phone=form.phone,
+        village_id=form.village_id,
+        serial_number=form.serial_number,
+        geo_points=form.geo_points,
+    )
+
+
+def _told(sms: Message) -> ToldShape:
+    return ToldShape(
+        number=sms.number,
+        to=sms.to,
+        language=sms.language,
+        body=sms.body,
+        state=sms.state.value,
+        sent_at=_time_or_none(sms.sent_at),
+    )
 
 
 def _units(units: Fraction | None) -> str | None:

@@ -34,7 +34,8 @@ def _declare(kind: SiteKind, path: str, body: type[Any]) -> None:
         return None if parent_field is None else getattr(call.body, parent_field)
 
     def create(call: Call[Any]) -> Answer:
-        place = call.wiring.keep_sites.create(kind, call.body.name, parent_id(call))
+        name, parent = call.body.name, parent_id(call)
+        place = call.wiring.keep_sites.create(kind, name, parent, actor=call.actor)
         return created(site(place))
 
     def show(call: Call[Any]) -> Answer:
@@ -42,10 +43,13 @@ def _declare(kind: SiteKind, path: str, body: type[Any]) -> None:
 
     def replace(call: Call[Any]) -> Answer:
         name, parent = call.body.name, parent_id(call)
-        return ok(site(call.wiring.keep_sites.replace(kind, call.number("site_id"), name, parent)))
+        place = call.wiring.keep_sites.replace(
+            kind, call.number("site_id"), name, parent, actor=call.actor
+        )
+        return ok(site(place))
 
     def delete(call: Call[Any]) -> Answer:
-        call.wiring.keep_sites.delete(kind, call.number("site_id"))
+        call.wiring.keep_sites.delete(kind, call.number("site_id"), actor=call.actor)
         return no_content()
 
     one, level = f"{path}/{{site_id}}", kind.value

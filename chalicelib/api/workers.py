@@ -87,7 +87,7 @@ def call_provider(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
 
 
 def move(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
-    """Make each step of an import, export or report."""
+    """Make each step of an import, export or report, or of an erasure."""
     context: Any = event.context
 
     def until() -> datetime:
@@ -95,6 +95,9 @@ def move(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
         return wiring.clock.now() + left - MOVE_SPARE
 
     def handle(body: Mapping[str, Any]) -> None:
+        if body["what"] == "erase":
+            wiring.erase_customers.go_on(body["customer_id"], body["cursor"], until())
+            return
         move_id = body["move_id"]
         match body["what"]:
             case "check":

@@ -6,12 +6,15 @@ from datetime import date, timedelta
 
 from chalicelib.domain.errors import FieldError
 from chalicelib.domain.plan import Terms, make_plan
+from chalicelib.services.changes import change_of, differences, of_appliance
+from chalicelib.services.entries import Act
 from chalicelib.services.fields import below
 from chalicelib.services.names import clean_name
 from chalicelib.services.ports import (
     Appliance,
     ApplianceKind,
     Appliances,
+    Change,
     Clock,
     DefaultPlan,
     Manufacturers,
@@ -36,6 +39,8 @@ class KeepAppliances:
         price_minor: int,
         default_plan: DefaultPlan | None,
         manufacturer: str | None = None,
+        *,
+        actor: str,
     ) -> Appliance:
         """A new appliance; its default plan must be one that could be sold.
 
@@ -54,7 +59,14 @@ class KeepAppliances:
             with below("default_plan"):
                 terms = default_terms(price_minor, default_plan, now.date())
                 make_plan(terms, plan_id="", name=name, sold_at=now)
-        return self._appliances.create(name, kind, price_minor, default_plan, manufacturer)
+
+        def note(appliance_id: int) -> Change:
+            made = Appliance(appliance_id, name, kind, price_minor, default_plan, manufacturer)
+            act = Act(actor, self._clock.now(), "")
+            told = differences(None, made)
+            return change_of(act, of_appliance(appliance_id), "appliance_made", told)
+
+        return self._appliances.create(name, kind, price_minor, default_plan, manufacturer, note)
 
     def _check_manufacturer(self, key: str, kind: ApplianceKind) -> None:
         made = {m.key for m in self._manufacturers.all() if m.kind.value == kind.value}

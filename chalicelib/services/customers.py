@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from chalicelib.domain.errors import FieldError
+from chalicelib.domain.errors import FieldError, MwangaError
+from chalicelib.services.changes import change_of, of_customer, personal_differences
+from chalicelib.services.entries import Act
 from chalicelib.services.names import clean_name
 from chalicelib.services.phones import normalise_phone, searched_phone
 from chalicelib.services.plans import CustomerNotFound
 from chalicelib.services.ports import (
     Catalogue,
+    Change,
+    Clock,
     ConditionFailed,
     Customer,
     Customers,
@@ -25,6 +29,12 @@ from chalicelib.services.ports import (
 
 POSSIBLE_DUPLICATE = "possible_duplicate"
 WRITES_MAX = 3
+
+
+class CustomerErased(MwangaError):
+    """Of the customer is kept no more who it was, so nothing of it changes any more."""
+
+    code = "customer_erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +57,14 @@ class KeepCustomers:
         registry: Registry,
         sites: Sites,
         catalogue: Catalogue,
+        clock: Clock,
         journal: Journal,
     ) -> None:
         self._customers = customers
         self._registry = registry
         self._sites = sites
         self._catalogue = catalogue
+        self._clock = clock
         self._journal = journal
 
     def get(self, customer_id: str) -> Customer:
@@ -151,7 +163,9 @@ class KeepCustomers:
                 return known, False
             customer = self.new(checked)
             try:
-                self._registry.create_customer(customer)
+                self._registry.create_customer(
+                    customer, self._change("customer_created", None, customer, actor)
+                )
             except ConditionFailed:  # another request made it, or deleted the village
                 self._check_village(checked.village_id)
                 continue
@@ -163,11 +177,13 @@ class KeepCustomers:
         """Change who a customer is.
 
         Raises:
-            CustomerNotFound, VersionConflict: see there.
+            CustomerNotFound, CustomerErased, VersionConflict: see there.
             FieldError: on the field that cannot be accepted.
             NameTaken: another customer has that phone and name.
         """
         before = self.get(customer_id)
+        if before.erased:
+            raise CustomerErased(f"{customer_id} is erased")
         checked = self.checked(person)
         review = before.needs_review
         if checked.phone != before.phone:
@@ -181,7 +197,9 @@ class KeepCustomers:
             needs_review=review,
         )
         try:
-            written = self._registry.update_customer(before, after)
+            written = self._registry.update_customer(
+                before, after, self._change("customer_changed", before, after, actor)
+            )
         except ConditionFailed as failed:
             self._check_village(checked.village_id)
             raise NameTaken("another customer has that phone and name") from failed
@@ -194,7 +212,9 @@ class KeepCustomers:
         Raises:
             VersionConflict: somebody else changed the customer first.
         """
-        written = self._registry.update_customer(customer, replace(customer, needs_review=()))
+        after = replace(customer, needs_review=())
+        change = self._change("customer_reviewed", customer, after, actor)
+        written = self._registry.update_customer(customer, after, change)
         self._note("customer_reviewed", written, actor)
         return written
 
@@ -205,6 +225,11 @@ class KeepCustomers:
     def _check_village(self, village_id: int) -> None:
         if self._sites.get(SiteKind.VILLAGE, village_id) is None:
             raise FieldError("village_id", "there is none of that id")
+
+    def _change(self, what: str, before: Customer | None, after: Customer, actor: str) -> Change:
+        act = Act(actor, self._clock.now(), "")
+        told = personal_differences(before, after)
+        return change_of(act, of_customer(after.customer_id), what, told)
 
     def _note(self, what: str, customer: Customer, actor: str) -> None:
         self._journal.event(what, customer_id=customer.customer_id, actor=actor)

@@ -17,6 +17,7 @@ from chalicelib.domain.errors import DeviceHasOpenPlan, FieldError, MwangaError
 from chalicelib.domain.moment import local_day
 from chalicelib.domain.plan import Plan
 from chalicelib.services.accept import rules_of, tariff_ids_of
+from chalicelib.services.changes import change_of, of_device, technical_differences
 from chalicelib.services.entries import Act, entry_of
 from chalicelib.services.jitter import jitter_seconds
 from chalicelib.services.ports import (
@@ -177,7 +178,8 @@ class KeepDevices:
                 own = belongings_by_itself(device)
                 counter = own.counter if keep and own.counter is not None else entered
                 after = with_belongings(after, replace(own, counter=counter))
-                return self._registry.update_device(after)
+                act = Act(actor, self._clock.now(), "")
+                return self._update(device, after, "technical_entered", act)
             self._write_counter(after, device.customer_id, entered, actor, keep=keep)
             return after
 
@@ -235,9 +237,9 @@ class KeepDevices:
             if device.tariff_id == tariff_id:
                 return device
             after = replace(device, tariff_id=tariff_id)
-            if device.customer_id is None:
-                return self._registry.update_device(after)
             act = Act(actor, self._clock.now(), why)
+            if device.customer_id is None:
+                return self._update(device, after, "tariff_changed", act)
             self._write_tenure(after, device.customer_id, tariff_id, act)
             return after
 
@@ -276,8 +278,8 @@ class KeepDevices:
             AccountFull: the new owner has too many devices.
             VersionConflict, TryAgain, OutcomeUnknown: not changed, or not known to be.
         """
-        if customer_id is not None and self._customers.get(customer_id) is None:
-            raise FieldError("customer_id", "there is none of that id")
+        if customer_id is not None:
+            require_customer(self._customers, customer_id)
         act = Act(actor, self._clock.now(), reason)
 
         def change() -> Device:
@@ -363,6 +365,7 @@ class KeepDevices:
     ) -> AccountChange:
         """The new owner's account with the device in it; one that is full cannot take it."""
         account = self._accounts.get(customer_id) or Account(customer_id)
+        require_customer(self._customers, customer_id)  # as of that account or later
         record = _taken(device, account, belongings, act.at)
         account = account.with_device(record).next_version()
         entry = entry_of(act, account, "device_taken", serial_number=device.serial_number)
@@ -387,8 +390,30 @@ class KeepDevices:
                 self._pause(jitter_seconds(round_number))
         raise VersionConflict(serial_number)
 
+    def _update(self, before: Device, after: Device, what: str, act: Act) -> Device:
+        """Write a device that nobody owns, and who changed it."""
+        told = technical_differences(before, after)
+        change = change_of(act, of_device(after.serial_number), what, told)
+        return self._registry.update_device(after, change)
+
     def _note(self, what: str, device: Device, actor: str) -> None:
         self._journal.event(what, serial_number=device.serial_number, actor=actor)
+
+
+def require_customer(customers: Customers, customer_id: str, field: str = "customer_id") -> None:
+    """That somebody of that id may own something.
+
+    An erasure takes the customer's account one version on. So whoever asks this *after* reading
+    the account, and writes the next version, cannot give anything to one that is erased meanwhile.
+
+    Raises:
+        FieldError: on ``field``: there is none, or who it was is not kept any more.
+    """
+    customer = customers.get(customer_id)
+    if customer is None:
+        raise FieldError(field, "there is none of that id")
+    if customer.erased:
+        raise FieldError(field, "is erased")
 
 
 def belongings_by_itself(device: Device) -> Belongings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 from chalicelib.domain.payment import Payment, messages_due
 from chalicelib.services.ports import (
@@ -20,6 +21,8 @@ from chalicelib.services.ports import (
 )
 
 ATTEMPTS_MAX = 5
+KEPT = timedelta(days=400)
+"""For so long an SMS is kept: over a year of questions about it. Its token stays in the payment."""
 
 Compose = Callable[[Payment, int, Customer | None, Settings, str], str]
 """Writes the text: payment, number, customer, settings, language."""
@@ -60,7 +63,7 @@ class Notify:
             return
         if before is not None and before.state is not MessageState.QUEUED:
             return
-        to = customer.phone if customer else payment.payer_phone
+        to = _receiver(payment, customer)
         if to is None:
             self._journal.event("nobody_to_tell", payment_id=payment_id, number=number)
             return
@@ -84,6 +87,7 @@ class Notify:
             body=self._compose(payment, number, customer, settings, language),
             state=MessageState.QUEUED,
             attempts=(before.attempts if before else 0) + 1,
+            forget_at=self._clock.now() + KEPT,
         )
 
     def _hand_over(self, message: Message) -> None:
@@ -112,3 +116,10 @@ class Notify:
             return
         self._messages.put(message)
         raise SmsFailed(message.payment_id)
+
+
+def _receiver(payment: Payment, customer: Customer | None) -> str | None:
+    """Whom to tell: the customer, who may be erased, or else whoever paid."""
+    if customer is None:
+        return payment.payer_phone
+    return None if customer.erased else customer.phone

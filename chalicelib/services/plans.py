@@ -133,8 +133,7 @@ class SellPlans:
             VersionConflict, TryAgain, OutcomeUnknown: not sold, or not known to be: the same
                 request may be sent again.
         """
-        if self._customers.get(customer_id) is None:
-            raise CustomerNotFound(f"there is no customer {customer_id}")
+        self._check(customer_id)
         guard_id = f"plan#{customer_id}#{key}"
         asked = _hash(terms, appliance_id, name)
         for round_number in range(WRITES_MAX):
@@ -160,6 +159,7 @@ class SellPlans:
         self, customer_id: str, plan: Plan, guard: tuple[str, str], act: Act
     ) -> None:
         account = (self._accounts.get(customer_id) or Account(customer_id)).next_version()
+        self._check(customer_id)  # as of that account or later
         if not plan.is_paid:
             account = account.with_plan(plan)
         self._accounts.change(
@@ -169,6 +169,11 @@ class SellPlans:
             guard=guard,
         )
         self._note(plan, account, act.actor)
+
+    def _check(self, customer_id: str) -> None:
+        customer = self._customers.get(customer_id)
+        if customer is None or customer.erased:
+            raise CustomerNotFound(f"there is no customer {customer_id}")
 
     def _moment_of(self, sold_on: date | None) -> datetime:
         if sold_on is None:

@@ -17,8 +17,14 @@ from chalicelib.domain.serial import normalise_serial
 from chalicelib.domain.tariff import Tariff
 from chalicelib.services.accept import rules_of
 from chalicelib.services.appliances import default_terms
+from chalicelib.services.changes import change_of, of_device, technical_differences
 from chalicelib.services.customers import KeepCustomers, Person
-from chalicelib.services.devices import Belongings, DeviceView, with_belongings
+from chalicelib.services.devices import (
+    Belongings,
+    DeviceView,
+    require_customer,
+    with_belongings,
+)
 from chalicelib.services.entries import Act, entry_of
 from chalicelib.services.fields import below
 from chalicelib.services.jitter import jitter_seconds
@@ -214,7 +220,10 @@ class Register:
         own = Belongings(counter, opening.paid_until, opening.unlocked)
         device = with_belongings(device, own)
         try:
-            self._registry.create_device(device)
+            act = Act(actor, self._clock.now(), "")
+            told = technical_differences(None, device)
+            change = change_of(act, of_device(serial_number), "device_stocked", told)
+            self._registry.create_device(device, change)
         except ConditionFailed as failed:
             stored = self._devices.get(serial_number)
             if failed.what != "device" or stored is None:
@@ -272,6 +281,8 @@ class Register:
         customer = self._customers.get(customer_id)
         if customer is None:
             raise FieldError("customer.customer_id", "there is none of that id")
+        if customer.erased:
+            raise FieldError("customer.customer_id", "is erased")
         return customer
 
     def _owner(self, owner: Person | str, fresh: Customer | None) -> tuple[Customer, bool]:
@@ -339,6 +350,8 @@ class Register:
     ) -> Registration:
         """Everything that is to be stored: the account one version on, and the entry of it."""
         account = self._accounts.get(customer.customer_id) or Account(customer.customer_id)
+        if not new_customer:
+            require_customer(self._customers, customer.customer_id)  # as of that account or later
         account = account.next_version()
         serial_number = device.serial_number
         if new.opening is not None:

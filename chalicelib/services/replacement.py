@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
@@ -21,6 +20,7 @@ from chalicelib.domain.moment import local_day
 from chalicelib.domain.payment import FINAL, Payment
 from chalicelib.domain.serial import normalise_serial
 from chalicelib.services.accept import rules_of
+from chalicelib.services.changes import change_of, of_device, technical_differences
 from chalicelib.services.device_actions import days_left, require_units
 from chalicelib.services.devices import (
     Belongings,
@@ -204,7 +204,7 @@ class ReplaceDevices:
         serial_number = _serial_number(by.serial_number)
         known = self._devices.get(serial_number)
         if known is None:
-            return self._made(old, by, serial_number, act.at)
+            return self._made(old, by, serial_number, act)
         if known.customer_id is not None or known.kind is not old.kind:
             raise FieldError("serial_number", f"is no {old.kind.value} in stock")
         if by.manufacturer not in (None, known.manufacturer):
@@ -212,9 +212,12 @@ class ReplaceDevices:
         if by.technical is None:
             return known
         module = self._manufacturers.get(known.manufacturer)
-        return self._registry.update_device(_sealed(known, module, by.technical))
+        sealed = _sealed(known, module, by.technical)
+        told = technical_differences(known, sealed)
+        change = change_of(act, of_device(serial_number), "technical_entered", told)
+        return self._registry.update_device(sealed, change)
 
-    def _made(self, old: Device, by: Substitute, serial_number: str, at: datetime) -> Device:
+    def _made(self, old: Device, by: Substitute, serial_number: str, act: Act) -> Device:
         key = by.manufacturer or old.manufacturer
         try:
             module = self._manufacturers.get(key)
@@ -228,13 +231,15 @@ class ReplaceDevices:
             kind=old.kind,
             manufacturer=key,
             village_id=old.village_id,
-            registered_on=local_day(at, time_zone),
+            registered_on=local_day(act.at, time_zone),
             tariff_id=old.tariff_id,
             appliance_id=old.appliance_id,
-            switch_off_at=at if module.manufacturer.switched else None,
+            switch_off_at=act.at if module.manufacturer.switched else None,
         )
         fresh = _sealed(fresh, module, by.technical or {})
-        self._registry.create_device(fresh)
+        told = technical_differences(None, fresh)
+        change = change_of(act, of_device(serial_number), "device_stocked", told)
+        self._registry.create_device(fresh, change)
         return fresh
 
     # --- what is left -------------------------------------------------------------------------

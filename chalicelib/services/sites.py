@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chalicelib.domain.errors import FieldError, MwangaError
+from chalicelib.services.changes import change_of, differences, of_site
+from chalicelib.services.entries import Act
 from chalicelib.services.names import clean_name
-from chalicelib.services.ports import ConditionFailed, Page, Site, SiteKind, Sites
+from chalicelib.services.ports import Change, Clock, ConditionFailed, Page, Site, SiteKind, Sites
 
 PARENT_FIELD = {SiteKind.MINI_GRID: "cluster_id", SiteKind.VILLAGE: "mini_grid_id"}
 """What the level above is called in a request; a cluster has none."""
@@ -21,10 +23,13 @@ class SiteNotFound(MwangaError):
 class KeepSites:
     """Makes, renames, moves and deletes sites. Names are unique within a level."""
 
-    def __init__(self, *, sites: Sites) -> None:
+    def __init__(self, *, sites: Sites, clock: Clock) -> None:
         self._sites = sites
+        self._clock = clock
 
-    def create(self, kind: SiteKind, name: str, parent_id: int | None = None) -> Site:
+    def create(
+        self, kind: SiteKind, name: str, parent_id: int | None = None, *, actor: str
+    ) -> Site:
         """A new site.
 
         Raises:
@@ -33,7 +38,12 @@ class KeepSites:
         """
         name = clean_name(name)
         try:
-            return self._sites.create(kind, name, parent_id)
+            return self._sites.create(
+                kind,
+                name,
+                parent_id,
+                lambda site_id: self._change(None, Site(kind, site_id, name, parent_id), actor),
+            )
         except ConditionFailed as failed:
             raise _no_parent(kind) from failed
 
@@ -57,7 +67,13 @@ class KeepSites:
         return self._sites.list(kind, limit, cursor)
 
     def replace(
-        self, kind: SiteKind, site_id: int, name: str, parent_id: int | None = None
+        self,
+        kind: SiteKind,
+        site_id: int,
+        name: str,
+        parent_id: int | None = None,
+        *,
+        actor: str,
     ) -> Site:
         """Give a site another name, another parent, or both.
 
@@ -69,18 +85,28 @@ class KeepSites:
         before = self.get(kind, site_id)
         after = replace(before, name=name, parent_id=parent_id)
         try:
-            self._sites.update(before, after)
+            self._sites.update(before, after, self._change(before, after, actor))
         except ConditionFailed as failed:
             raise _no_parent(kind) from failed
         return after
 
-    def delete(self, kind: SiteKind, site_id: int) -> None:
+    def delete(self, kind: SiteKind, site_id: int, *, actor: str) -> None:
         """Delete a site to which nothing belongs any more.
 
         Raises:
             SiteNotFound, InUse, VersionConflict: see there.
         """
-        self._sites.delete(self.get(kind, site_id))
+        site = self.get(kind, site_id)
+        act = Act(actor, self._clock.now(), "")
+        told = {"name": {"before": site.name, "after": None}}
+        change = change_of(act, of_site(kind, site_id), "site_deleted", told)
+        self._sites.delete(site, change)
+
+    def _change(self, before: Site | None, after: Site, actor: str) -> Change:
+        act = Act(actor, self._clock.now(), "")
+        what = "site_made" if before is None else "site_changed"
+        told = differences(before, after)
+        return change_of(act, of_site(after.kind, after.site_id), what, told)
 
 
 def _no_parent(kind: SiteKind) -> FieldError:

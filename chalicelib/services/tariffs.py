@@ -8,8 +8,10 @@ from fractions import Fraction
 
 from chalicelib.domain.errors import FieldError, MwangaError
 from chalicelib.domain.tariff import AccessRate, Rate, Tariff
+from chalicelib.services.changes import change_of, differences, of_tariff
+from chalicelib.services.entries import Act
 from chalicelib.services.names import clean_name
-from chalicelib.services.ports import Clock, Page, Tariffs
+from chalicelib.services.ports import Change, Clock, Page, Tariffs
 
 NOTICE = timedelta(seconds=60)
 """A change takes effect no earlier than this after it is made: prices are cached for 30 seconds,
@@ -40,7 +42,7 @@ class KeepTariffs:
         self._tariffs = tariffs
         self._clock = clock
 
-    def create(self, terms: TariffTerms) -> Tariff:
+    def create(self, terms: TariffTerms, *, actor: str) -> Tariff:
         """A new tariff, in force at once: nobody can have met another price of it.
 
         Raises:
@@ -50,8 +52,11 @@ class KeepTariffs:
         now = self._clock.now()
         if terms.effective_from is not None and terms.effective_from < now:
             raise FieldError("effective_from", "must not be in the past")
+        name, rate = clean_name(terms.name), _rate(terms, terms.effective_from or now)
         return self._tariffs.create(
-            clean_name(terms.name), _rate(terms, terms.effective_from or now)
+            name,
+            rate,
+            lambda tariff_id: self._change(None, Tariff(tariff_id, name, (rate,)), actor),
         )
 
     def get(self, tariff_id: int) -> Tariff:
@@ -73,7 +78,7 @@ class KeepTariffs:
         """
         return self._tariffs.list(limit, cursor)
 
-    def replace(self, tariff_id: int, terms: TariffTerms) -> Tariff:
+    def replace(self, tariff_id: int, terms: TariffTerms, *, actor: str) -> Tariff:
         """Let other terms take effect, 60 seconds from now or later; the name changes at once.
 
         Changes that were to take effect at that time or after it are replaced by this one.
@@ -91,8 +96,14 @@ class KeepTariffs:
             raise FieldError("effective_from", "must be at least 60 seconds from now")
         history = _until(effective_from, before, now)
         after = replace(before, name=name, rates=(*history, _rate(terms, effective_from)))
-        self._tariffs.update(before, after)
+        self._tariffs.update(before, after, self._change(before, after, actor))
         return after
+
+    def _change(self, before: Tariff | None, after: Tariff, actor: str) -> Change:
+        act = Act(actor, self._clock.now(), "")
+        what = "tariff_made" if before is None else "tariff_changed"
+        told = differences(before, after)
+        return change_of(act, of_tariff(after.tariff_id), what, told)
 
 
 def _until(moment: datetime, tariff: Tariff, now: datetime) -> tuple[Rate, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from chalicelib.domain.account import Account
 from chalicelib.domain.payment import Payment
 from chalicelib.domain.plan import Plan
+from chalicelib.services.changes import change_by_entry
 from chalicelib.services.ports import (
     AccountChange,
     ConditionFailed,
@@ -14,6 +15,7 @@ from chalicelib.services.ports import (
     Entry,
     VersionConflict,
 )
+from chalicelib.store.changes import put_change
 from chalicelib.store.devices import as_read, next_revision_of_device
 from chalicelib.store.dynamodb import find
 from chalicelib.store.models import (
@@ -61,7 +63,7 @@ class DynamoAccounts:
         put_ended_plans(transaction, ended_plans)
         for written in (device, other_device):
             if written:
-                _put_device(transaction, written)
+                _put_device(transaction, written, entry)
         if payment:
             payment_row = PaymentRow.of(next_revision(payment))
             transaction.put("payment", payment_row, unchanged(payment))
@@ -85,7 +87,7 @@ class DynamoAccounts:
         transaction = Transaction()
         for change in (first, second):
             _put_account(transaction, change)
-        _put_device(transaction, device)
+        _put_device(transaction, device, second.entry)
         try:
             transaction.commit()
         except WritesRefused as refused:
@@ -109,9 +111,10 @@ def _put_account(transaction: Transaction, change: AccountChange) -> None:
     put_entry(transaction, change.entry)
 
 
-def _put_device(transaction: Transaction, device: Device) -> None:
-    """Add a device, on the revision that it was read with."""
+def _put_device(transaction: Transaction, device: Device, entry: Entry) -> None:
+    """Add a device, on the revision that it was read with, and who changed it."""
     transaction.put("device", DeviceRow.of(next_revision_of_device(device)), as_read(device))
+    put_change(transaction, change_by_entry(entry, device.serial_number))
 
 
 def put_entry(transaction: Transaction, entry: Entry) -> None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from chalicelib.services.ports import Appliance, ApplianceKind, DefaultPlan, NameTaken, Page
+from chalicelib.services.ports import (
+    Appliance,
+    ApplianceKind,
+    DefaultPlan,
+    NameTaken,
+    Note,
+    Page,
+)
+from chalicelib.store.changes import put_change
 from chalicelib.store.cursors import Listing
 from chalicelib.store.dynamodb import find
 from chalicelib.store.models import ApplianceRow
@@ -26,6 +34,7 @@ class DynamoAppliances:
         price_minor: int,
         default_plan: DefaultPlan | None,
         manufacturer: str | None = None,
+        note: Note | None = None,
     ) -> Appliance:
         """Store a new appliance and its name, in one transaction.
 
@@ -39,6 +48,7 @@ class DynamoAppliances:
         transaction = Transaction()
         transaction.put("appliance", ApplianceRow.of(appliance), unused)
         hold_name(transaction, _LIST, name, str(appliance.appliance_id))
+        put_change(transaction, note(appliance.appliance_id) if note else None)
         try:
             transaction.commit()
         except WritesRefused as refused:

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from chalicelib.services.changes import change_by_entry
 from chalicelib.services.names import folded
 from chalicelib.services.ports import (
+    Change,
     ConditionFailed,
     Customer,
     Device,
+    Erasure,
     Page,
     Registration,
     SiteKind,
@@ -22,8 +25,10 @@ from chalicelib.store.accounts import (
     put_guard,
     put_new_payment,
 )
+from chalicelib.store.changes import put_change
 from chalicelib.store.cursors import Listing
-from chalicelib.store.dynamodb import ConditionUnmet, find, put, put_next_revision, reading
+from chalicelib.store.devices import as_read, next_revision_of_device
+from chalicelib.store.dynamodb import ConditionUnmet, find, put, reading
 from chalicelib.store.models import AccountRow, CustomerRow, DeviceRow, GuardRow
 from chalicelib.store.numbers import last_number, next_number
 from chalicelib.store.payments import one_version_behind
@@ -123,8 +128,8 @@ class DynamoRegistry:
         )
         return [row.value() for row in rows]
 
-    def create_customer(self, customer: Customer) -> None:
-        """Store a new customer without a device, in one transaction.
+    def create_customer(self, customer: Customer, change: Change | None = None) -> None:
+        """Store a new customer without a device, and who made it, in one transaction.
 
         Raises:
             ConditionFailed, TryAgain, OutcomeUnknown: see there.
@@ -132,9 +137,12 @@ class DynamoRegistry:
         transaction = Transaction()
         _put_new_customer(transaction, customer)
         _count_in_villages(transaction, {customer.village_id: 1})
+        put_change(transaction, change)
         _commit(transaction, ("guard", "customer", "village"))
 
-    def update_customer(self, before: Customer, after: Customer) -> Customer:
+    def update_customer(
+        self, before: Customer, after: Customer, change: Change | None = None
+    ) -> Customer:
         """Replace a customer, and move what its phone, name and village hold.
 
         Raises:
@@ -151,6 +159,7 @@ class DynamoRegistry:
             put_guard(transaction, (_identity_of(after), after.customer_id))
         if before.village_id != after.village_id:
             _count_in_villages(transaction, {before.village_id: -1, after.village_id: 1})
+        put_change(transaction, change)
         try:
             _commit(transaction, ("customer", "guard", "village"))
         except ConditionFailed as failed:
@@ -158,6 +167,28 @@ class DynamoRegistry:
                 raise VersionConflict(before.customer_id) from failed
             raise
         return written
+
+    def erase_customer(self, erasure: Erasure) -> None:
+        """Write what is left of a customer and its account, free its phone and name, and say who
+        did it, in one transaction.
+
+        Raises:
+            VersionConflict, TryAgain, OutcomeUnknown: see there.
+        """
+        before, account = erasure.before, erasure.account
+        written = replace(erasure.after, revision=before.revision + 1)
+        transaction = Transaction()
+        as_it_was = CustomerRow.revision == before.revision
+        transaction.put("customer", CustomerRow.of(written), as_it_was)
+        guard = GuardRow(guard_id=_identity_of(before))
+        transaction.delete("guard", guard, GuardRow.held_by == before.customer_id)
+        transaction.put("account", AccountRow.of(account), one_version_behind(account))
+        put_entry(transaction, erasure.entry)
+        put_change(transaction, erasure.change)
+        try:
+            transaction.commit()
+        except WritesRefused as refused:
+            raise VersionConflict(before.customer_id) from refused
 
     # --- registration -------------------------------------------------------------------------
 
@@ -172,6 +203,7 @@ class DynamoRegistry:
         transaction.put("device", DeviceRow.of(device), DeviceRow.serial_number.does_not_exist())
         transaction.put("account", AccountRow.of(account), one_version_behind(account))
         put_entry(transaction, registration.entry)
+        put_change(transaction, change_by_entry(registration.entry, device.serial_number))
         put_ended_plans(transaction, registration.ended_plans)
         villages = Counter({device.village_id: 1})
         if registration.new_customer:
@@ -187,8 +219,8 @@ class DynamoRegistry:
             ("device", "guard", "customer", "village", "account", "entry", "payment"),
         )
 
-    def create_device(self, device: Device) -> None:
-        """Store a new device that nobody owns, in one transaction.
+    def create_device(self, device: Device, change: Change | None = None) -> None:
+        """Store a new device that nobody owns, and who brought it, in one transaction.
 
         Raises:
             ConditionFailed, TryAgain, OutcomeUnknown: see there.
@@ -196,15 +228,24 @@ class DynamoRegistry:
         transaction = Transaction()
         transaction.put("device", DeviceRow.of(device), DeviceRow.serial_number.does_not_exist())
         _count_in_villages(transaction, {device.village_id: 1})
+        put_change(transaction, change)
         _commit(transaction, ("device", "village"))
 
-    def update_device(self, device: Device) -> Device:
-        """Write the device if its stored revision is still ``device.revision``.
+    def update_device(self, device: Device, change: Change | None = None) -> Device:
+        """Write the device, and who did, if its stored revision is still ``device.revision``.
 
         Raises:
             VersionConflict, TryAgain, OutcomeUnknown: see there.
         """
-        return put_next_revision(DeviceRow, device, device.serial_number)
+        written = next_revision_of_device(device)
+        transaction = Transaction()
+        transaction.put("device", DeviceRow.of(written), as_read(device))
+        put_change(transaction, change)
+        try:
+            transaction.commit()
+        except WritesRefused as refused:
+            raise VersionConflict(device.serial_number) from refused
+        return written
 
     # --- guards -------------------------------------------------------------------------------
 

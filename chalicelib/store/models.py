@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from pynamodb.attributes import UnicodeAttribute
@@ -24,6 +25,7 @@ from chalicelib.services.ports import (
     AgentEntry,
     Appliance,
     ApplianceKind,
+    Change,
     Customer,
     DefaultPlan,
     Device,
@@ -170,7 +172,7 @@ def open_shard(shard: int) -> str:
 
 
 class MessageRow(Table):
-    """An SMS."""
+    """An SMS. DynamoDB deletes it some time after ``forget_at``."""
 
     class Meta:
         """See ``Table``."""
@@ -188,6 +190,7 @@ class MessageRow(Table):
     state = ChoiceAttribute(MessageState)
     attempts = WholeNumberAttribute(null=True)
     sent_at = MomentAttribute(null=True)
+    forget_at = EpochAttribute(null=True)
 
 
 # --- accounts ------------------------------------------------------------------------------------
@@ -317,6 +320,8 @@ class CustomerRow(Table):
     phone = UnicodeAttribute()
     village_id = WholeNumberAttribute()
     needs_review = _texts()
+    erased_at = MomentAttribute(null=True)
+    erasure_finished_at = MomentAttribute(null=True)
     revision = WholeNumberAttribute()
 
     name_initial = UnicodeAttribute()
@@ -429,8 +434,28 @@ class RegistrationsByStatus(Index):
     posted_at = MomentAttribute(range_key=True)
 
 
+class RegistrationsByCustomer(Index):
+    """Registrations that became a customer."""
+
+    class Meta:
+        """Whole rows, and sparse: those of which nobody has become a customer are not in it."""
+
+        index_name = "by_customer"
+        projection = AllProjection()
+
+    customer_id = UnicodeAttribute(hash_key=True)
+    registration_id = UnicodeAttribute(range_key=True)
+
+
+FORM_KEPT = timedelta(days=400)
+"""For so long a form of which something final became is kept: over a year of questions."""
+
+
 class FieldRegistrationRow(Table):
-    """A registration that field staff posted."""
+    """A registration that field staff posted. DynamoDB deletes it some time after ``forget_at``.
+
+    One that a person must still look at has none.
+    """
 
     class Meta:
         """See ``Table``."""
@@ -452,8 +477,17 @@ class FieldRegistrationRow(Table):
     resolved_by = UnicodeAttribute(null=True)
     resolution = UnicodeAttribute(null=True)
     revision = WholeNumberAttribute()
+    forget_at = EpochAttribute(null=True)
 
     by_status = RegistrationsByStatus()
+    by_customer = RegistrationsByCustomer()
+
+    @classmethod
+    def of(cls, value: FieldRegistration, **more: Any) -> FieldRegistrationRow:
+        """The row for a registration, with when it is forgotten."""
+        if value.status is not RegistrationStatus.NEEDS_REVIEW:
+            more["forget_at"] = (value.resolved_at or value.posted_at) + FORM_KEPT
+        return super().of(value, **more)
 
 
 # --- reference data ----------------------------------------------------------------------------
@@ -636,6 +670,26 @@ class SettingsChangeRow(Table):
     at = MomentAttribute()
     actor = UnicodeAttribute()
     changes = DocumentAttribute()
+
+
+class ChangeRow(Table):
+    """Who changed a thing that is no account."""
+
+    class Meta:
+        """See ``Table``."""
+
+        table_name = ""
+        plain_name = "changes"
+
+    record: ClassVar[type[Any]] = Change
+
+    subject = UnicodeAttribute(hash_key=True)
+    change_id = UnicodeAttribute(range_key=True)
+    at = MomentAttribute()
+    actor = UnicodeAttribute()
+    what = UnicodeAttribute()
+    reason = UnicodeAttribute(null=True)
+    fields = DocumentAttribute(null=True)
 
 
 class CounterRow(Table):

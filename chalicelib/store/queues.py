@@ -114,6 +114,15 @@ class SqsQueues:
         """
         _send(environment.moves_queue_url(), {"what": what, "move_id": move_id, "part": part})
 
+    def erase(self, customer_id: str, cursor: str | None = None, delay_seconds: int = 0) -> None:
+        """Queue the rest of an erasure, among the moves: from that part of the payments on.
+
+        Raises:
+            QueueUnavailable: as above.
+        """
+        body = {"what": "erase", "customer_id": customer_id, "cursor": cursor}
+        _send(environment.moves_queue_url(), body, DelaySeconds=_delay(delay_seconds))
+
 
 def _send(queue_url: str, body: dict[str, Any], **settings: Any) -> None:
     text = json.dumps(body, separators=(",", ":"))

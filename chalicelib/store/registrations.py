@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from chalicelib.services.ports import (
     ConditionFailed,
     FieldRegistration,
@@ -9,7 +11,7 @@ from chalicelib.services.ports import (
     RegistrationStatus,
 )
 from chalicelib.store.cursors import Listing
-from chalicelib.store.dynamodb import ConditionUnmet, find, put, put_next_revision
+from chalicelib.store.dynamodb import ConditionUnmet, find, put, put_next_revision, reading
 from chalicelib.store.models import FieldRegistrationRow
 
 _BY_STATUS = Listing(
@@ -62,3 +64,12 @@ class DynamoFieldRegistrations:
         """
         rows, after = _BY_STATUS.part(status, limit, cursor)
         return Page([row.value() for row in rows], after)
+
+    def of_customer(self, customer_id: str) -> Sequence[FieldRegistration]:
+        """Those that became this customer. From an index: a moment behind at most.
+
+        Raises:
+            TryAgain: see there.
+        """
+        rows = reading(lambda: tuple(FieldRegistrationRow.by_customer.query(customer_id)))
+        return [row.value() for row in rows]

@@ -6,14 +6,17 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from chalicelib.services.ports import (
+    Change,
     ConditionFailed,
     InUse,
     NameTaken,
+    Note,
     Page,
     Site,
     SiteKind,
     VersionConflict,
 )
+from chalicelib.store.changes import put_change
 from chalicelib.store.cursors import Listing
 from chalicelib.store.dynamodb import find
 from chalicelib.store.models import SiteRow, site_key
@@ -28,7 +31,9 @@ _PARENT_KIND = {SiteKind.MINI_GRID: SiteKind.CLUSTER, SiteKind.VILLAGE: SiteKind
 class DynamoSites:
     """The port ``Sites`` on DynamoDB."""
 
-    def create(self, kind: SiteKind, name: str, parent_id: int | None = None) -> Site:
+    def create(
+        self, kind: SiteKind, name: str, parent_id: int | None = None, note: Note | None = None
+    ) -> Site:
         """Store a new site, its name and its place under its parent, in one transaction.
 
         Raises:
@@ -39,6 +44,7 @@ class DynamoSites:
         transaction.put("site", SiteRow.of(site), SiteRow.site_id.does_not_exist())
         hold_name(transaction, kind.value, name, _key(site))
         _move(transaction, kind, None, parent_id)
+        put_change(transaction, note(site.site_id) if note else None)
         _commit(transaction)
         return site
 
@@ -56,7 +62,7 @@ class DynamoSites:
         rows, after = _BY_KIND.part(kind.value, limit, cursor)
         return Page([row.value() for row in rows], after)
 
-    def update(self, before: Site, after: Site) -> None:
+    def update(self, before: Site, after: Site, change: Change | None = None) -> None:
         """Give a site another name or parent, if it still is as it was read.
 
         Raises:
@@ -69,9 +75,10 @@ class DynamoSites:
         transaction.update("site", _row(before), actions, _as_read(before))
         rename(transaction, before.kind.value, before.name, after.name, _key(before))
         _move(transaction, before.kind, before.parent_id, after.parent_id)
+        put_change(transaction, change)
         _commit(transaction)
 
-    def delete(self, site: Site) -> None:
+    def delete(self, site: Site, change: Change | None = None) -> None:
         """Delete a site, release its name and its place, in one transaction.
 
         Raises:
@@ -82,6 +89,7 @@ class DynamoSites:
         transaction.delete("site", _row(site), _as_read(site) & empty)
         release_name(transaction, site.kind.value, site.name, _key(site))
         _move(transaction, site.kind, site.parent_id, None)
+        put_change(transaction, change)
         try:
             _commit(transaction)
         except VersionConflict:

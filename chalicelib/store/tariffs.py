@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from chalicelib.domain.tariff import Rate, Tariff
-from chalicelib.services.ports import NameTaken, Page, VersionConflict
+from chalicelib.services.ports import Change, NameTaken, Note, Page, VersionConflict
+from chalicelib.store.changes import put_change
 from chalicelib.store.cursors import Listing
 from chalicelib.store.dynamodb import find
 from chalicelib.store.models import TariffRow
@@ -18,7 +19,7 @@ _ALL = Listing("tariffs", TariffRow.by_list.query, TariffRow.list, (TariffRow.ta
 class DynamoTariffs:
     """The port ``Tariffs`` on DynamoDB."""
 
-    def create(self, name: str, rate: Rate) -> Tariff:
+    def create(self, name: str, rate: Rate, note: Note | None = None) -> Tariff:
         """Store a new tariff and its name, in one transaction.
 
         Raises:
@@ -28,6 +29,7 @@ class DynamoTariffs:
         transaction = Transaction()
         transaction.put("tariff", TariffRow.of(tariff), TariffRow.tariff_id.does_not_exist())
         hold_name(transaction, _LIST, name, str(tariff.tariff_id))
+        put_change(transaction, note(tariff.tariff_id) if note else None)
         _commit(transaction)
         return tariff
 
@@ -45,7 +47,7 @@ class DynamoTariffs:
         rows, after = _ALL.part(_LIST, limit, cursor)
         return Page([row.value() for row in rows], after)
 
-    def update(self, before: Tariff, after: Tariff) -> None:
+    def update(self, before: Tariff, after: Tariff, change: Change | None = None) -> None:
         """Write ``after`` if ``before`` is still what is stored: no rate is lost.
 
         Raises:
@@ -56,6 +58,7 @@ class DynamoTariffs:
         transaction = Transaction()
         transaction.put("tariff", TariffRow.of(after), as_read)
         rename(transaction, _LIST, before.name, after.name, str(before.tariff_id))
+        put_change(transaction, change)
         _commit(transaction)
 
 

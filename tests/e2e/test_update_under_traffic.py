@@ -208,7 +208,9 @@ def test_an_update_and_a_rollback_under_traffic_lose_nothing(
         ]
         assert len(set(issued)) == len(issued)
         if not household.plan_id:
-            assert sorted(cloud.fakes.issued(MANUFACTURER, household.serial_number)) == sorted(issued)
+            assert sorted(cloud.fakes.issued(MANUFACTURER, household.serial_number)) == sorted(
+                issued
+            )
     prove(cloud)
     for queue in cloud.stack["queues"]:
         if "dead" in queue:

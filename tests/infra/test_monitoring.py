@@ -270,9 +270,7 @@ def test_every_function_that_works_by_itself_is_watched(template: Template) -> N
             for _, value in dimensions
         }
         functions = {
-            n
-            for n, r in template["Resources"].items()
-            if r["Type"] == "AWS::Serverless::Function"
+            n for n, r in template["Resources"].items() if r["Type"] == "AWS::Serverless::Function"
         }
         assert watched == functions - by_hand
 

@@ -54,6 +54,7 @@ TABLE_KEYS = {
     "agents": {"agent_id": "S", "number": "N"},
     "appliances": {"appliance_id": "N"},
     "busy_devices": {"serial_number": "S"},
+    "changes": {"subject": "S", "change_id": "S"},
     "circuits": {"manufacturer": "S"},
     "customers": {"customer_id": "S"},
     "devices": {"serial_number": "S"},

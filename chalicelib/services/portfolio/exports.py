@@ -224,7 +224,8 @@ class MoveOut:
         self, first: int, last: int
     ) -> Iterator[tuple[Customer, Account, Sequence[Device]]]:
         """The customers of these numbers, with their accounts and their devices."""
-        customers = list(reversed(self._registry.customers_numbered(first, last)))
+        numbered = self._registry.customers_numbered(first, last)
+        customers = [customer for customer in reversed(numbered) if not customer.erased]
         accounts = self._holdings.accounts_of(c.customer_id for c in customers)
         devices = self._holdings.devices_of(
             record.serial_number

@@ -168,14 +168,15 @@ class WritePortfolio:
             part.known = self._look_up.known(part.things)  # with the parents just made
             for site in part.things.sites:
                 if site.kind is kind:
-                    self._do(part, [site.line], self._write_site, site, part.known)
+                    self._do(part, [site.line], self._write_site, part, site)
         for tariff in part.things.tariffs:
-            self._do(part, [tariff.line], self._write_tariff, tariff, part.known)
+            self._do(part, [tariff.line], self._write_tariff, part, tariff)
         for appliance in part.things.appliances:
-            self._do(part, [appliance.line], self._write_appliance, appliance, part.known)
+            self._do(part, [appliance.line], self._write_appliance, part, appliance)
 
-    def _write_site(self, site: SiteThing, known: Known) -> None:
+    def _write_site(self, part: _Part, site: SiteThing) -> None:
         """Make it; one that is there stays as it is: the check has looked at it."""
+        known = part.known
         if known.site(site.kind, site.name) is not None:
             return
         parent_id = None
@@ -185,10 +186,10 @@ class WritePortfolio:
                 raise NotWritten("parent", "there is none of that name (any more)")
             parent_id = parent.site_id
         with suppress(NameTaken):  # somebody has made it meanwhile
-            self._keep_sites.create(site.kind, site.name, parent_id)
+            self._keep_sites.create(site.kind, site.name, parent_id, actor=part.actor)
 
-    def _write_tariff(self, tariff: TariffThing, known: Known) -> None:
-        there = known.tariff(tariff.name)
+    def _write_tariff(self, part: _Part, tariff: TariffThing) -> None:
+        there = part.known.tariff(tariff.name)
         if there is None:
             terms = TariffTerms(
                 tariff.name,
@@ -197,12 +198,12 @@ class WritePortfolio:
                 tariff.minimum_purchase_minor,
             )
             with suppress(NameTaken):  # somebody has made it meanwhile
-                self._keep_tariffs.create(terms)
+                self._keep_tariffs.create(terms, actor=part.actor)
         elif not is_that_tariff(there, tariff, self._clock.now()):
             raise NotWritten("name", "the one that is registered has other prices")
 
-    def _write_appliance(self, appliance: ApplianceThing, known: Known) -> None:
-        if known.appliance(appliance.name) is None:
+    def _write_appliance(self, part: _Part, appliance: ApplianceThing) -> None:
+        if part.known.appliance(appliance.name) is None:
             with suppress(NameTaken):  # somebody has made it meanwhile
                 self._keep_appliances.create(
                     appliance.name,
@@ -210,6 +211,7 @@ class WritePortfolio:
                     appliance.price_minor,
                     appliance.default_plan,
                     appliance.manufacturer,
+                    actor=part.actor,
                 )
 
     # --- customers ----------------------------------------------------------------------------

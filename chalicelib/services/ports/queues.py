@@ -40,3 +40,6 @@ class Queues(Protocol):
     def move(self, what: str, move_id: str, part: int = 0) -> None:
         """Queue a step of a move: to ``check``, to ``write`` (that part) or to ``export``; or the
         comparison of a ``statement``."""
+
+    def erase(self, customer_id: str, cursor: str | None = None, delay_seconds: int = 0) -> None:
+        """Queue the rest of an erasure, among the moves: from that part of the payments on."""

@@ -48,7 +48,11 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """One registered person. ``phone`` is E.164."""
+    """One registered person. ``phone`` is E.164.
+
+    From ``erased_at`` on, name and phone are a fixed marker, and nothing may become theirs any
+    more. ``erasure_finished_at``: nothing else that is stored tells who it was, either.
+    """
 
     customer_id: str
     number: int
@@ -57,7 +61,46 @@ class Customer:
     phone: str
     village_id: int
     needs_review: tuple[str, ...] = ()
+    erased_at: datetime | None = None
+    erasure_finished_at: datetime | None = None
     revision: int = 1
+
+    @property
+    def erased(self) -> bool:
+        """Whether who this was is not kept any more."""
+        return self.erased_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Who changed something that is no account, when, and what: a person, a device, a price.
+
+    ``subject`` is kind and id of the thing (``customer#C17``), and ``change_id`` tells its changes
+    apart, in the order of their times. ``fields`` maps each field that changed to what it was and
+    what it became; of personal data and of keys, only that it changed.
+    """
+
+    subject: str
+    change_id: str
+    at: datetime
+    actor: str
+    what: str
+    reason: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """A customer of whom is kept no more who it was, and the account one version on.
+
+    ``before`` is the customer as read.
+    """
+
+    before: Customer
+    after: Customer
+    account: Account
+    entry: Entry
+    change: Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +203,7 @@ class MessageState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One SMS. Its identity is (payment, number)."""
+    """One SMS. Its identity is (payment, number). The store deletes it after ``forget_at``."""
 
     payment_id: str
     number: int
@@ -170,6 +213,7 @@ class Message:
     state: MessageState
     attempts: int = 0
     sent_at: datetime | None = None
+    forget_at: datetime | None = None
 
 
 class SiteKind(StrEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -16,10 +16,12 @@ from chalicelib.services.ports.records import (
     AgentEntry,
     Appliance,
     ApplianceKind,
+    Change,
     Customer,
     DefaultPlan,
     Device,
     Entry,
+    Erasure,
     FieldRegistration,
     Message,
     Page,
@@ -302,20 +304,30 @@ class Registry(Protocol):
     def customers_numbered(self, first: int, last: int) -> Sequence[Customer]:
         """The customers with these numbers, both included, the highest first."""
 
-    def create_customer(self, customer: Customer) -> None:
-        """Store a new customer without a device, in one transaction.
+    def create_customer(self, customer: Customer, change: Change | None = None) -> None:
+        """Store a new customer without a device, and who made it, in one transaction.
 
         Raises:
             ConditionFailed: ``what`` is ``customer`` (the id is taken), ``guard`` (a customer of
                 that phone and name exists) or ``village`` (there is none of that id).
         """
 
-    def update_customer(self, before: Customer, after: Customer) -> Customer:
-        """Replace a customer; answers it as written.
+    def update_customer(
+        self, before: Customer, after: Customer, change: Change | None = None
+    ) -> Customer:
+        """Replace a customer, and say who did; answers it as written.
 
         Raises:
             VersionConflict: somebody else changed it first.
             ConditionFailed: ``what`` is ``guard`` or ``village``, as in ``create_customer``.
+        """
+
+    def erase_customer(self, erasure: Erasure) -> None:
+        """Write what is left of a customer and its account, and free its phone and name, in one
+        transaction.
+
+        Raises:
+            VersionConflict: somebody else changed the customer or the account first.
         """
 
     def register(self, registration: Registration) -> None:
@@ -328,16 +340,16 @@ class Registry(Protocol):
                 ``account`` (its version moved on).
         """
 
-    def create_device(self, device: Device) -> None:
-        """Store a new device that nobody owns, in one transaction.
+    def create_device(self, device: Device, change: Change | None = None) -> None:
+        """Store a new device that nobody owns, and who brought it, in one transaction.
 
         Raises:
             ConditionFailed: ``what`` is ``device`` (the serial is taken) or ``village`` (there is
                 none of that id).
         """
 
-    def update_device(self, device: Device) -> Device:
-        """Write the device if its stored revision is still ``device.revision``.
+    def update_device(self, device: Device, change: Change | None = None) -> Device:
+        """Write the device, and who did, if its stored revision is still ``device.revision``.
 
         Raises:
             VersionConflict: somebody else changed it first.
@@ -387,11 +399,23 @@ class FieldRegistrations(Protocol):
             InvalidCursor: see there.
         """
 
+    def of_customer(self, customer_id: str) -> Sequence[FieldRegistration]:
+        """Those that became this customer. A moment behind at most."""
+
+
+Note = Callable[[int], Change]
+"""Who made something, once its number is known."""
+
 
 class Sites(Protocol):
-    """Clusters, mini-grids and villages. Names are unique per kind."""
+    """Clusters, mini-grids and villages. Names are unique per kind.
 
-    def create(self, kind: SiteKind, name: str, parent_id: int | None = None) -> Site:
+    A ``change`` that is given is written in the same transaction; so everywhere below.
+    """
+
+    def create(
+        self, kind: SiteKind, name: str, parent_id: int | None = None, note: Note | None = None
+    ) -> Site:
         """Store a new site under the next number of its kind.
 
         Raises:
@@ -409,7 +433,7 @@ class Sites(Protocol):
             InvalidCursor: see there.
         """
 
-    def update(self, before: Site, after: Site) -> None:
+    def update(self, before: Site, after: Site, change: Change | None = None) -> None:
         """Give a site another name or parent.
 
         Raises:
@@ -417,7 +441,7 @@ class Sites(Protocol):
             ConditionFailed: ``what`` is ``parent``: there is none of that id.
         """
 
-    def delete(self, site: Site) -> None:
+    def delete(self, site: Site, change: Change | None = None) -> None:
         """Delete a site that nothing belongs to.
 
         Raises:
@@ -428,7 +452,7 @@ class Sites(Protocol):
 class Tariffs(Protocol):
     """Tariffs with their histories. Names are unique. None is ever deleted."""
 
-    def create(self, name: str, rate: Rate) -> Tariff:
+    def create(self, name: str, rate: Rate, note: Note | None = None) -> Tariff:
         """Store a new tariff under the next number.
 
         Raises:
@@ -445,7 +469,7 @@ class Tariffs(Protocol):
             InvalidCursor: see there.
         """
 
-    def update(self, before: Tariff, after: Tariff) -> None:
+    def update(self, before: Tariff, after: Tariff, change: Change | None = None) -> None:
         """Write ``after`` if ``before`` is still what is stored.
 
         Raises:
@@ -463,6 +487,7 @@ class Appliances(Protocol):
         price_minor: int,
         default_plan: DefaultPlan | None,
         manufacturer: str | None = None,
+        note: Note | None = None,
     ) -> Appliance:
         """Store a new appliance under the next number.
 
@@ -478,6 +503,31 @@ class Appliances(Protocol):
 
         Raises:
             InvalidCursor: see there.
+        """
+
+
+class Changes(Protocol):
+    """Who changed what, of all that is no account."""
+
+    def put(self, change: Change) -> None:
+        """Store one that goes with no other write.
+
+        Raises:
+            TryAgain, OutcomeUnknown: see there.
+        """
+
+    def of(self, subject: str, limit: int, cursor: str | None) -> Page[Change]:
+        """The changes of a thing, the newest first.
+
+        Raises:
+            InvalidCursor, TryAgain: see there.
+        """
+
+    def of_account(self, customer_id: str, limit: int, cursor: str | None) -> Page[Entry]:
+        """The entries of an account, the newest first.
+
+        Raises:
+            InvalidCursor, TryAgain: see there.
         """
 
 

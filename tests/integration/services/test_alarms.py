@@ -166,9 +166,7 @@ def test_a_day_that_is_not_closed_is_an_alarm_until_it_is(
     assert not diary.rings("books-not-closed")
 
 
-def test_a_message_in_which_a_worker_meets_a_bug_is_an_alarm(
-    wiring: Wiring, diary: Diary
-) -> None:
+def test_a_message_in_which_a_worker_meets_a_bug_is_an_alarm(wiring: Wiring, diary: Diary) -> None:
     def settled(body: str) -> dict[str, Any]:
         record = {"messageId": "1", "body": body, "receiptHandle": "", "attributes": {}}
         return workers.settle(SQSEvent({"Records": [record]}, None), wiring)
