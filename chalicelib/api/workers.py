@@ -104,10 +104,14 @@ def move(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
 
 
 def sweep(wiring: Wiring) -> None:
-    """One sweep: over open payments, over devices whose time may be over, over providers' lists."""
+    """One sweep: over open payments, over devices whose time may be over, over providers' lists.
+
+    What is paused is counted, so that nobody forgets it.
+    """
     wiring.sweep.sweep()
     wiring.switch.queue_due()
     wiring.find_missing.queue_due()
+    wiring.keep_pauses.count()
 
 
 def reconcile(event: CloudWatchEvent, wiring: Wiring) -> None:
