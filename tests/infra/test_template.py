@@ -49,6 +49,9 @@ COUNTED_ALARMS = {
 }
 """The metrics of which one is enough for a person to look."""
 
+WATCHED_ALARMS = {"BooksChecked", "Paused"}
+"""The metrics that are watched over hours."""
+
 TABLE_KEYS = {
     "accounts": {"customer_id": "S"},
     "agents": {"agent_id": "S", "number": "N"},
@@ -317,6 +320,11 @@ class TestAlarms:
         assert PASS_EVERY + timedelta(hours=1) <= window <= timedelta(days=7)  # CloudWatch's limit
         assert alarm["Period"] >= 3600  # with a shorter one the limit is a day
 
+    def test_a_pause_rings_when_it_has_lasted_a_day(self, template: Template) -> None:
+        (alarm,) = (a for a in counted_alarms(template) if a["MetricName"] == "Paused")
+        assert (alarm["Statistic"], alarm["Threshold"]) == ("Minimum", 1)
+        assert alarm["Period"] * alarm["EvaluationPeriods"] == 24 * 3600
+
     def test_each_watches_over_all_what_the_code_counts(self, template: Template) -> None:
         counted = {
             metric
@@ -331,7 +339,7 @@ class TestAlarms:
         self, template: Template
     ) -> None:
         alarms = of_type(template, "AWS::CloudWatch::Alarm").values()
-        assert len(alarms) == len(DEAD_QUEUES) + len(COUNTED_ALARMS) + 1
+        assert len(alarms) == len(DEAD_QUEUES) + len(COUNTED_ALARMS) + len(WATCHED_ALARMS)
         for alarm in alarms:
             assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmsTopic"}]
             assert alarm["AlarmDescription"].endswith(".")
