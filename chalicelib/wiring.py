@@ -8,6 +8,7 @@ when they are first asked for: a new one is one line in a registry below.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
 from importlib import import_module
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from chalicelib.services.find_payments import FindPayments
     from chalicelib.services.find_plans import FindPlans
     from chalicelib.services.notify import Notify
+    from chalicelib.services.pauses import KeepPauses
     from chalicelib.services.personal_data import TellPersonalData
     from chalicelib.services.plan_changes import ChangePlans
     from chalicelib.services.plans import SellPlans
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
         Manufacturer,
         Marks,
         Messages,
+        PausesStore,
         Payments,
         Provider,
         Providers,
@@ -289,7 +292,14 @@ class Wiring:
         """Reference data, cached."""
         from chalicelib.store.catalogue import DynamoCatalogue
 
-        return DynamoCatalogue(self.settings_store, self.clock)
+        return DynamoCatalogue(self.settings_store, self.pauses_store, self.clock)
+
+    @cached_property
+    def pauses_store(self) -> PausesStore:
+        """What is paused, not cached."""
+        from chalicelib.store.pauses import DynamoPauses
+
+        return DynamoPauses()
 
     @cached_property
     def settings_store(self) -> SettingsStore:
@@ -567,7 +577,12 @@ class Wiring:
         """Knows which manufacturers may be called."""
         from chalicelib.services.breaker import Breaker
 
-        return Breaker(circuits=self.circuits, clock=self.clock, journal=self.journal)
+        return Breaker(
+            circuits=self.circuits,
+            catalogue=self.catalogue,
+            clock=self.clock,
+            journal=self.journal,
+        )
 
     @cached_property
     def collect(self) -> Collect:
@@ -630,7 +645,24 @@ class Wiring:
         from chalicelib.services.sweep import Sweep
 
         return Sweep(
-            payments=self.payments, queues=self.queues, clock=self.clock, journal=self.journal
+            payments=self.payments,
+            catalogue=self.catalogue,
+            queues=self.queues,
+            clock=self.clock,
+            journal=self.journal,
+        )
+
+    @cached_property
+    def keep_pauses(self) -> KeepPauses:
+        """Pauses channels and manufacturers."""
+        from chalicelib.services.pauses import KeepPauses
+
+        return KeepPauses(
+            pauses_store=self.pauses_store,
+            channels=lambda: {channel.key: channel.refusal_class for channel in self.channels},
+            manufacturers=self.manufacturers,
+            clock=self.clock,
+            journal=self.journal,
         )
 
     @cached_property
@@ -1041,7 +1073,24 @@ class Wiring:
         """Payments and their SMS, for people."""
         from chalicelib.services.find_payments import FindPayments
 
-        return FindPayments(payments=self.payments, devices=self.devices, messages=self.messages)
+        return FindPayments(
+            payments=self.payments,
+            devices=self.devices,
+            messages=self.messages,
+            keep_customers=self.keep_customers,
+            sources=self._sources,
+        )
+
+    def _sources(self) -> Sequence[str]:
+        """The pots into which money can fall: of every channel that is in use."""
+        found: dict[str, None] = {}
+        for channel in self.channels:
+            with suppress(SecretMissing):
+                pots = [channel.key]
+                if channel.pots is not None:
+                    pots = list(channel.pots(self.secrets.get(channel.secret)))
+                found.update(dict.fromkeys(pots))
+        return list(found)
 
     @cached_property
     def move_in(self) -> MoveIn:

@@ -203,6 +203,7 @@ METRICS = (
     ),
     Metric("OldestHeldSeconds", "for how long the oldest of them waits", ("sweep",), gauge=True),
     Metric("Swept", "open payments that one run of the sweeper looked at", ("sweep",), gauge=True),
+    Metric("Paused", "channels and manufacturers that are paused now", ("sweep",), gauge=True),
     Metric("SweepFailures", "open payments that could not be looked at", ("sweep",)),
     Metric("BooksChecked", "customers whose books one pass has proved", ("reconcile",), gauge=True),
     Metric("BooksDifferences", "what is wrong with them", ("reconcile", "move"), gauge=True),

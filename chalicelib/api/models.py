@@ -426,6 +426,15 @@ class ResolveBody(Model):
     serial_number: Text | None = None
 
 
+# --- pauses -------------------------------------------------------------------------------------
+
+
+class PauseBody(Model):
+    """Why something is paused."""
+
+    reason: Reason
+
+
 # --- settings ---------------------------------------------------------------------------------
 
 

@@ -29,6 +29,7 @@ TAGS = {
     "customers": ("Customers", "Who they are, what they owe, and what is sold to them."),
     "devices": ("Devices", "Meters, solar home systems and e-bikes, by serial number."),
     "payments": ("Payments", "What came in, what became of it, and the ways out for a person."),
+    "pauses": ("Pauses", "Channels and manufacturers that are left alone for a while."),
     "pay": ("Payment page", "Where anybody pays for a device, on any phone."),
     "tills": ("Tills", "Money that staff take by hand, and how agents stand."),
     "statements": ("Statements", "Files of providers and banks, compared with what is stored."),
@@ -61,6 +62,7 @@ _PARAMETERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "customer_id": ("The id of the customer, such as C17.", {"type": "string"}),
     "export_id": ("The id of the export.", {"type": "string"}),
     "file": ("The name of the file.", {"type": "string"}),
+    "key": ("The key of the channel or manufacturer, such as calin.", {"type": "string"}),
     "import_id": ("The id of the import.", {"type": "string"}),
     "path_secret": ("The part of the path that only the provider knows.", {"type": "string"}),
     "report_id": ("The id of the report, such as day-2026-03-09.", {"type": "string"}),
@@ -89,6 +91,10 @@ _PARAMETERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "from": ("The first day of the period.", {"type": "string", "format": "date"}),
     "to": ("The last day of the period.", {"type": "string", "format": "date"}),
     "source": ("What the ids of the statement's payments begin with.", {"type": "string"}),
+    "text": (
+        "What somebody says: a phone or serial number, a receipt, a customer's or payment's id.",
+        {"type": "string"},
+    ),
     "take": ("Whether to take what is new as payments.", {"type": "boolean", "default": False}),
     "amount": ("The amount, to be filled in.", {"type": "string"}),
     "limit": (
@@ -100,6 +106,7 @@ _PARAMETERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "page": ("Which page, from 1.", {"type": "integer", "minimum": 1}),
     "per_page": ("How many a page.", {"type": "integer", "minimum": 1}),
     "phone": ("The phone number, in any common writing.", {"type": "string"}),
+    "receipt": ("The provider's receipt or our reference.", {"type": "string"}),
     "status": ("Only those in this status.", {"type": "string"}),
 }
 """Variables of paths and values of queries: what each is, and its schema."""

@@ -17,7 +17,7 @@ routes = Routes()
 
 OPERATIONS = (Role.OPERATIONS,)
 
-_WANTED_BY = ("serial_number", "customer_id", "status")
+_WANTED_BY = ("serial_number", "customer_id", "status", "phone", "receipt", "text")
 _USED_BY_OUTCOME = {
     "token": {"token", "units", "vend"},
     "not_issued": {"vend"},
@@ -43,20 +43,29 @@ def show_payment(call: Call[None]) -> Answer:
     answers={200: Listed[PaymentShape]},
 )
 def list_payments(call: Call[None]) -> Answer:
-    """List a device's or a customer's payments, or open ones by status; newest first."""
+    """List a device's or a customer's payments, or open ones by status; newest first.
+
+    By ``phone``, ``receipt`` or ``text`` it is a search: the newest, without a next part.
+    """
     return listed(_found(call), call.shapes.payment)
 
 
 def _found(call: Call[None]) -> Page[Payment]:
     given = [name for name in _WANTED_BY if name in call.query]
     if len(given) != 1:
-        raise FieldError("serial_number", "give one of serial_number, customer_id, status")
+        raise FieldError("serial_number", f"give one of {', '.join(_WANTED_BY)}")
     [name] = given
     find, wanted = call.wiring.find_payments, call.query[name]
     if not wanted:
         raise FieldError(name, "must not be empty")
     if name == "status":
         return find.open(wanted, call.limit, call.cursor)
+    if name == "phone":
+        return find.of_phone(wanted, call.limit)
+    if name == "receipt":
+        return find.of_receipt(wanted)
+    if name == "text":
+        return find.search(wanted, call.limit)
     if name == "customer_id":
         return find.of_customer(wanted, call.limit, call.cursor)
     return find.of_device(normalise_serial(wanted), call.limit, call.cursor)

@@ -46,6 +46,7 @@ from chalicelib.services.ports import (
     Import,
     Manufacturer,
     Message,
+    Pause,
     RowError,
     Settings,
     SettingsChange,
@@ -547,6 +548,16 @@ class ChangeShape(TypedDict):
     after: Any
 
 
+class PauseShape(TypedDict):
+    """A ``channel`` or ``manufacturer`` that somebody has paused, and why."""
+
+    kind: str
+    key: str
+    reason: str
+    actor: str
+    since: str
+
+
 class SettingsChangeShape(TypedDict):
     """Who changed the settings, when, and what."""
 
@@ -879,6 +890,17 @@ def settings(company: Settings) -> SettingsShape:
             if company.confirm_above_minor is None
             else format_minor(company.confirm_above_minor, currency)
         ),
+    )
+
+
+def pause(made: Pause) -> PauseShape:
+    """One pause."""
+    return PauseShape(
+        kind=made.kind.value,
+        key=made.key,
+        reason=made.reason,
+        actor=made.actor,
+        since=time_text(made.since),
     )
 
 

@@ -117,11 +117,13 @@ def move(event: SQSEvent, wiring: Wiring) -> dict[str, Any]:
 def sweep(wiring: Wiring) -> None:
     """One sweep: over open payments, over devices whose time may be over, over providers' lists.
 
-    Then it is told how open payments stand: last, because it heals nothing.
+    What is paused is counted, so that nobody forgets it, and it is told how open payments stand:
+    last, because that heals nothing.
     """
     wiring.sweep.sweep()
     wiring.switch.queue_due()
     wiring.find_missing.queue_due()
+    wiring.keep_pauses.count()
     wiring.watch_open.look()
 
 

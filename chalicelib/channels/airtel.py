@@ -176,6 +176,7 @@ CHANNEL = Channel(
     key=KEY,
     name="Airtel Money (Open API)",
     refusal_class=RefusalClass.WE_START,
+    pots=lambda content: (keys_of(content).source,),
     endpoints=(
         checkouts.endpoint(KEY, checkout, needs=checkouts.PHONE),
         Endpoint(

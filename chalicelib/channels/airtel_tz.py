@@ -122,6 +122,7 @@ CHANNEL = Channel(
     key=KEY,
     name="Airtel Money Tanzania",
     refusal_class=RefusalClass.TOLD_AFTER,
+    pots=lambda content: (_source(Configuration(SECRET, content)),),
     endpoints=(
         Endpoint(
             "airtel_tz_payment",
@@ -193,6 +194,11 @@ def _check_password(told: Mapping[str, str], secret: Configuration) -> None:
         raise WrongPassword
 
 
+def _source(secret: Configuration) -> str:
+    """The pot into which the money falls."""
+    return f"{KEY}.{_business_number(secret)}"
+
+
 def _business_number(secret: Configuration) -> str:
     return secret.text("business_number", _BUSINESS_NUMBER)
 
@@ -212,7 +218,7 @@ def _claim(told: Mapping[str, str], secret: Configuration) -> Claim:
     currency = secret.currency()
     return Claim(
         channel=KEY,
-        source=f"airtel_tz.{business_number}",
+        source=_source(secret),
         transaction=transaction,
         reference=transaction,
         serial_number=claimed_serial(told.get("ReferenceField", "")),

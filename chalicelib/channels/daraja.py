@@ -70,6 +70,7 @@ BAD_SHORT_CODE = "C2B00015"
 OTHER = "C2B00016"
 
 CODES: Mapping[Refusal, str] = {
+    Refusal.PAUSED: OTHER,
     Refusal.INVALID_AMOUNT: BAD_AMOUNT,
     Refusal.WRONG_CURRENCY: OTHER,
     Refusal.UNKNOWN_DEVICE: BAD_ACCOUNT,
@@ -222,6 +223,7 @@ CHANNEL = Channel(
     key=KEY,
     name="M-Pesa Kenya (Daraja C2B)",
     refusal_class=RefusalClass.ASKS_FIRST,
+    pots=lambda content: (source_of(_configuration(content).short_code),),
     endpoints=(
         Endpoint(
             "daraja_validation",

@@ -57,7 +57,7 @@ AT_CHECKOUTS = Sessions()
 
 def checkout(request: ProviderRequest, desk: Desk) -> ProviderAnswer:
     """Ask the payer's phone for one payment: 201. See ``checkouts.checkout`` for what it raises."""
-    short_code = Configuration(SECRET, desk.secret(SECRET)).text("short_code", SHORT_CODE)
+    short_code = _short_code(desk.secret(SECRET))
     daraja = Daraja(desk.secret, AT_CHECKOUTS)
 
     def begin(payment: Payment, payer: Payer) -> Begun:
@@ -106,6 +106,7 @@ CHANNEL = Channel(
     key=KEY,
     name="M-Pesa Kenya (Daraja STK push)",
     refusal_class=RefusalClass.WE_START,
+    pots=lambda content: (source_of(_short_code(content)),),
     endpoints=(
         checkouts.endpoint(KEY, checkout, needs=checkouts.PHONE),
         Endpoint(
@@ -140,6 +141,15 @@ CHANNEL = Channel(
     shares="daraja",
     needs_part="api",
 )
+
+
+def _short_code(content: Mapping[str, Any]) -> str:
+    """Our paybill.
+
+    Raises:
+        SecretMissing: the secret does not say.
+    """
+    return Configuration(SECRET, content).text("short_code", SHORT_CODE)
 
 
 def _reference() -> str:

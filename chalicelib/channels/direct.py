@@ -165,6 +165,7 @@ CHANNEL = Channel(
     key=KEY,
     name="Direct",
     refusal_class=RefusalClass.ASKS_FIRST,
+    pots=lambda content: tuple(_source(partner) for partner in _partners(content)),
     endpoints=(
         Endpoint(
             "direct_pay",
@@ -253,8 +254,8 @@ def _signer(request: ProviderRequest, desk: Desk, text: bytes) -> str:
     return partner
 
 
-def _secrets_of(partner: str, content: Mapping[str, Any]) -> tuple[str, ...]:
-    """The partner's live secrets; none where there is no such partner.
+def _partners(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The partners, each with what it signs with.
 
     Raises:
         SecretMissing: the secret is not in its agreed form.
@@ -262,7 +263,16 @@ def _secrets_of(partner: str, content: Mapping[str, Any]) -> tuple[str, ...]:
     partners = content.get("partners")
     if not isinstance(partners, Mapping):
         raise SecretMissing(SECRET)
-    secrets = partners.get(partner, []) if _PARTNER.fullmatch(partner) else []
+    return partners
+
+
+def _secrets_of(partner: str, content: Mapping[str, Any]) -> tuple[str, ...]:
+    """The partner's live secrets; none where there is no such partner.
+
+    Raises:
+        SecretMissing: the secret is not in its agreed form.
+    """
+    secrets = _partners(content).get(partner, []) if _PARTNER.fullmatch(partner) else []
     if not isinstance(secrets, list) or not all(isinstance(s, str) and s for s in secrets):
         raise SecretMissing(SECRET)
     return tuple(secrets)

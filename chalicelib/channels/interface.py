@@ -209,6 +209,8 @@ class Channel:
     the field of a checkout that the payer must fill in, for those that we start.
     Without the part ``needs_part`` of its secret it cannot start any.
     ``shares`` is the channel of the same provider whose secret it uses too.
+    ``pots`` tells from the secret's content what the ids of its payments begin with, where that is
+    not the key alone; it raises ``SecretMissing`` where the secret does not say.
     ``lists_payments``: its provider can be asked for all that was paid to us. ``statement`` is how
     its statements look. ``stated`` is what people must know, for the table of all channels.
     """
@@ -222,6 +224,7 @@ class Channel:
     payer_needs: str | None = None
     needs_part: str | None = None
     lists_payments: bool = False
+    pots: Callable[[Mapping[str, Any]], Sequence[str]] | None = None
     shares: str | None = None
     statement: StatementForm = field(default_factory=StatementForm)
 

@@ -211,6 +211,7 @@ CHANNEL = Channel(
     key=KEY,
     name="MTN MoMo",
     refusal_class=RefusalClass.WE_START,
+    pots=lambda content: (keys_of(content).source,),
     endpoints=(
         checkouts.endpoint(KEY, checkout, needs=checkouts.PHONE),
         _news_by("PUT"),

@@ -98,6 +98,7 @@ CHANNEL = Channel(
     key=KEY,
     name="Payment SMS",
     refusal_class=RefusalClass.TOLD_AFTER,
+    pots=lambda content: (Configuration(SECRET, content).text("source", _SOURCE),),
     endpoints=(
         Endpoint(
             "sms_parser_incoming",

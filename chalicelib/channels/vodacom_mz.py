@@ -146,6 +146,7 @@ CHANNEL = Channel(
     key=KEY,
     name="M-Pesa Mozambique (OpenAPI push)",
     refusal_class=RefusalClass.WE_START,
+    pots=lambda content: (keys_of(content).source,),
     endpoints=(checkouts.endpoint(KEY, checkout, needs=checkouts.PHONE),),
     stated=Stated(
         countries="Mozambique",

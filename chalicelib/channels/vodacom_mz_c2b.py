@@ -42,6 +42,7 @@ SOURCE = "mpesa_mz_c2b"
 YES, UNKNOWN = "0", "1"
 
 WORDS: Mapping[Refusal, str] = {
+    Refusal.PAUSED: "Not now, please try later",
     Refusal.INVALID_AMOUNT: "The amount cannot be accepted",
     Refusal.WRONG_CURRENCY: "The currency cannot be accepted",
     Refusal.UNKNOWN_DEVICE: "There is no such device",
@@ -117,6 +118,7 @@ CHANNEL = Channel(
     key=KEY,
     name="M-Pesa Mozambique (customer pays from the menu)",
     refusal_class=RefusalClass.ASKS_FIRST,
+    pots=lambda content: (SOURCE,),
     endpoints=(
         _endpoint("validate", validate, texts("request_id", "reference", "amount"), _SAID),
         _endpoint(

@@ -136,6 +136,7 @@ CHANNEL = Channel(
     key=KEY,
     name="M-Pesa Tanzania (Vodacom broker)",
     refusal_class=RefusalClass.TWO_PHASE,
+    pots=lambda content: (_source(Configuration(SECRET, content)),),
     endpoints=(
         Endpoint(
             "vodacom_tz_payment",
@@ -208,6 +209,11 @@ def digest(sp_id: str, password: str, timestamp: str) -> str:
     return base64.b64encode(hashlib.sha256(shown_as).digest()).decode()
 
 
+def _source(secret: Configuration) -> str:
+    """The pot into which the money falls."""
+    return f"mpesa_tz.{_sp_id(secret)}"
+
+
 def _sp_id(secret: Configuration) -> str:
     return secret.text("sp_id", _SP_ID)
 
@@ -229,7 +235,7 @@ def _claim(told: Mapping[str, str], secret: Configuration) -> Claim:
     initiator = told.get("initiator", "")
     return Claim(
         channel=KEY,
-        source=f"mpesa_tz.{_sp_id(secret)}",
+        source=_source(secret),
         transaction=receipt,
         reference=receipt,
         serial_number=claimed_serial(told.get("accountReference", "")),

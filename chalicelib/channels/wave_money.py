@@ -199,6 +199,7 @@ CHANNEL = Channel(
     key=KEY,
     name="Wave Money",
     refusal_class=RefusalClass.WE_START,
+    pots=lambda content: (keys_of(content).source,),
     endpoints=(
         checkouts.endpoint(KEY, checkout),
         Endpoint(

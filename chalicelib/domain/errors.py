@@ -11,6 +11,7 @@ from enum import StrEnum
 class Refusal(StrEnum):
     """Why a payment is refused, in the order in which the checks are made."""
 
+    PAUSED = "paused"
     INVALID_AMOUNT = "invalid_amount"
     WRONG_CURRENCY = "wrong_currency"
     UNKNOWN_DEVICE = "unknown_device"

@@ -336,6 +336,8 @@ FIRST_CHECK = timedelta(minutes=1)
 CHECKS_MINUTES_MAX = 60
 PENDING_CHECKS_MINUTES_MAX = 360
 """A checkout is verified after 2, 8, 32 … minutes: anybody can open one, so they must be cheap."""
+PUT_OFF_FOR = timedelta(minutes=15)
+"""How often a payment is looked at that waits for what a person has paused."""
 SWEEPS_MAX = 10
 """After this many fruitless sweeps (about five hours) a payment is held as stuck."""
 
@@ -610,6 +612,11 @@ def swept(payment: Payment, now: datetime) -> Payment:
         return held(payment, STUCK, now)
     check_at = _next_look(payment, now, payment.sweeps)
     return replace(payment, sweeps=min(payment.sweeps + 1, SWEEPS_MAX), check_at=check_at)
+
+
+def put_off(payment: Payment, now: datetime) -> Payment:
+    """The payment, looked at while it waits for what a person has paused: that does not count."""
+    return replace(payment, check_at=now + PUT_OFF_FOR)
 
 
 def _next_look(payment: Payment, now: datetime, sweeps: int) -> datetime:

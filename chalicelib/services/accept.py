@@ -37,6 +37,7 @@ from chalicelib.services.ports import (
     Journal,
     Manufacturers,
     Paid,
+    PauseKind,
     Payments,
     Queues,
     QueueUnavailable,
@@ -253,6 +254,8 @@ class Accept:
     # --- judging ----------------------------------------------------------------------------
 
     def _judge(self, claim: Claim, *, before_money: bool) -> _Judgement:
+        if before_money and self._catalogue.pauses().of(PauseKind.CHANNEL, claim.channel):
+            return _Judgement(Refusal.PAUSED, None)
         settings = self._catalogue.settings()
         if not 0 < claim.amount_minor <= settings.maximum_amount_minor and before_money:
             return _Judgement(Refusal.INVALID_AMOUNT, None)

@@ -14,10 +14,12 @@ from threading import Event, Timer
 
 from chalicelib.domain.circuit import Circuit, after_failure, after_success, tried
 from chalicelib.services.ports import (
+    Catalogue,
     Circuits,
     Clock,
     Journal,
     OutcomeUnknown,
+    PauseKind,
     TryAgain,
     VendAbsent,
     VendorSilent,
@@ -29,6 +31,8 @@ from chalicelib.services.ports import (
 
 KEPT_FOR = timedelta(seconds=5)
 WRITES_MAX = 4
+PAUSED_FOR = timedelta(minutes=1)
+"""So long whatever wants to call a paused manufacturer waits before it asks again."""
 SLOW_SECONDS = 5
 """A call that takes longer counts as failed until it is answered: a silent manufacturer would
 else be known as silent only after its time-out, and meanwhile keep all workers waiting."""
@@ -41,8 +45,11 @@ class Breaker:
     manufacturer is called as if all were well.
     """
 
-    def __init__(self, *, circuits: Circuits, clock: Clock, journal: Journal) -> None:
+    def __init__(
+        self, *, circuits: Circuits, catalogue: Catalogue, clock: Clock, journal: Journal
+    ) -> None:
         self._circuits = circuits
+        self._catalogue = catalogue
         self._clock = clock
         self._journal = journal
         self._kept: dict[str, tuple[datetime, Circuit]] = {}
@@ -51,8 +58,14 @@ class Breaker:
         """How long the manufacturer is not to be called; ``None``: call it, and tell the outcome.
 
         Where the circuit was open, one caller gets ``None`` as the one that tries, for
-        ``trial_seconds`` at most; all others wait for what comes of it.
+        ``trial_seconds`` at most; all others wait for what comes of it. One that a person has
+        paused is never called, not even to try.
+
+        Raises:
+            TryAgain: whether it is paused is not known, and cannot be read now.
         """
+        if self._catalogue.pauses().of(PauseKind.MANUFACTURER, manufacturer):
+            return PAUSED_FOR
         now = self._clock.now()
         circuit = self._circuit(manufacturer, now)
         if not circuit.is_on_trial(now):

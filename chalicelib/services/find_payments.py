@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from chalicelib.domain.errors import FieldError
-from chalicelib.domain.payment import FINAL, Payment, Status
+from chalicelib.domain.errors import FieldError, InvalidSerial
+from chalicelib.domain.payment import (
+    FINAL,
+    PAYMENT_ID_LENGTH_MAX,
+    Payment,
+    Status,
+    payment_id_of,
+)
+from chalicelib.domain.serial import normalise_serial
+from chalicelib.services.customers import KeepCustomers
 from chalicelib.services.ports import (
     Devices,
     InvalidCursor,
@@ -20,16 +30,33 @@ PAGES_MAX = 10
 """A device's payments are picked out of its owner's: after this many pages without one, the
 caller gets an empty part of the list and goes on from there."""
 
+PEOPLE_MAX = 10
+IDS_AT_ONCE = 50
+
+_CUSTOMER = re.compile(r"[cC]?([1-9][0-9]{0,8})", re.ASCII)
 _OWNERS, _ORPHANS = "o.", "s."
 
 
 class FindPayments:
-    """Finds payments and their messages."""
+    """Finds payments and their messages.
 
-    def __init__(self, *, payments: Payments, devices: Devices, messages: Messages) -> None:
+    ``sources`` tells the pots into which money can fall: with what a receipt, they make an id.
+    """
+
+    def __init__(
+        self,
+        *,
+        payments: Payments,
+        devices: Devices,
+        messages: Messages,
+        keep_customers: KeepCustomers,
+        sources: Callable[[], Sequence[str]],
+    ) -> None:
         self._payments = payments
         self._devices = devices
         self._messages = messages
+        self._keep_customers = keep_customers
+        self._sources = sources
 
     def get(self, payment_id: str) -> Payment:
         """The payment of that id, also a refused one.
@@ -67,6 +94,62 @@ class FindPayments:
                 return Page(page.items, _ORPHANS)
         page = self._payments.by_owner(f"serial#{serial_number}", limit, behind or None)
         return Page(page.items, _ORPHANS + page.next if page.next else None)
+
+    def of_phone(self, phone: str, limit: int) -> Page[Payment]:
+        """The newest payments of the customers who have that phone number.
+
+        Families share phones, so they may be several. Who paid with another phone is not found.
+        """
+        people = self._keep_customers.find(phone=phone, limit=PEOPLE_MAX, cursor=None).items
+        return self._newest(limit, *(self._of_person(p.customer_id, limit) for p in people))
+
+    def of_receipt(self, receipt: str) -> Page[Payment]:
+        """The payments that a provider's receipt, or our reference, names. It is looked for in
+        each pot, as it is and in capitals: people read it from a screen."""
+        return Page(self._named(receipt))
+
+    def search(self, text: str, limit: int) -> Page[Payment]:
+        """The newest payments of whatever somebody on the phone has said.
+
+        That may be a payment's id, a receipt, a serial number, a phone number, or a customer's
+        id or number. What it could be, it is looked for as: a number may be several of these.
+        """
+        said = text.strip()
+        return self._newest(
+            limit,
+            self._named(said),
+            self._of_serial(said, limit),
+            self.of_phone(said, limit).items,
+            self._of_person(_customer_id_of(said), limit),
+        )
+
+    def _named(self, said: str) -> Sequence[Payment]:
+        """The payments whose id this is, or would be in some pot."""
+        ids = [said] if 0 < len(said.encode()) <= PAYMENT_ID_LENGTH_MAX else []
+        for source in self._sources():
+            for transaction in dict.fromkeys((said, said.upper())):
+                with suppress(FieldError):  # it would make no id
+                    ids.append(payment_id_of(source, transaction))
+        return [
+            payment
+            for start in range(0, len(ids), IDS_AT_ONCE)
+            for payment in self._payments.known_under_any(ids[start : start + IDS_AT_ONCE])
+        ]
+
+    def _of_serial(self, said: str, limit: int) -> Sequence[Payment]:
+        try:
+            return self.of_device(normalise_serial(said), limit, None).items
+        except InvalidSerial:
+            return ()
+
+    def _of_person(self, customer_id: str | None, limit: int) -> Sequence[Payment]:
+        return self.of_customer(customer_id, limit, None).items if customer_id else ()
+
+    def _newest(self, limit: int, *parts: Sequence[Payment]) -> Page[Payment]:
+        """The newest of all these, each once."""
+        each = {payment.payment_id: payment for part in parts for payment in part}
+        newest = sorted(each.values(), key=lambda p: (p.received_at, p.payment_id), reverse=True)
+        return Page(newest[:limit])
 
     def _of_owner(
         self, owner: str, serial_number: str, limit: int, cursor: str | None
@@ -107,3 +190,9 @@ def _split(cursor: str) -> tuple[str, str | None]:
     if part not in (_OWNERS, _ORPHANS) or (part == _OWNERS and not behind):
         raise InvalidCursor("not a cursor of this list")
     return part, behind or None
+
+
+def _customer_id_of(said: str) -> str | None:
+    """The id of the customer that is meant by ``C17``, ``c17`` or ``17``."""
+    number = _CUSTOMER.fullmatch(said)
+    return f"C{number[1]}" if number else None

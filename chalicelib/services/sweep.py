@@ -5,11 +5,13 @@ Lost messages, crashed functions and emptied dead-letter queues are all healed h
 
 from __future__ import annotations
 
-from chalicelib.domain.payment import Payment, Status, swept
+from chalicelib.domain.payment import Payment, Status, put_off, swept, unfinished
 from chalicelib.services.follow_up import queue_what_follows
 from chalicelib.services.ports import (
+    Catalogue,
     Clock,
     Journal,
+    PauseKind,
     Payments,
     Queues,
     VersionConflict,
@@ -23,9 +25,16 @@ class Sweep:
     """One bounded run over the index of open payments."""
 
     def __init__(
-        self, *, payments: Payments, queues: Queues, clock: Clock, journal: Journal
+        self,
+        *,
+        payments: Payments,
+        catalogue: Catalogue,
+        queues: Queues,
+        clock: Clock,
+        journal: Journal,
     ) -> None:
         self._payments = payments
+        self._catalogue = catalogue
         self._queues = queues
         self._clock = clock
         self._journal = journal
@@ -57,12 +66,26 @@ class Sweep:
         now = self._clock.now()
         if payment is None or payment.check_at is None or payment.check_at > now:
             return 0
+        waits = self._waits_for_a_pause(payment)
         try:
-            payment = self._payments.save(swept(payment, now))
+            payment = self._payments.save(put_off(payment, now) if waits else swept(payment, now))
         except VersionConflict:
             return 0  # somebody is at work on it: that is progress
-        self._queue_again(payment)
+        if not waits:
+            self._queue_again(payment)
         return 1
+
+    def _waits_for_a_pause(self, payment: Payment) -> bool:
+        """Whether all that is left to do is to call manufacturers that somebody has paused.
+
+        Its messages come back by themselves every minute, so there is no need of more of them; and
+        waiting for a person's word is not being stuck.
+        """
+        left = unfinished(payment.vends)
+        if payment.status is not Status.VENDING or not left:
+            return False
+        pauses = self._catalogue.pauses()
+        return all(pauses.of(PauseKind.MANUFACTURER, vend.manufacturer) for vend in left)
 
     def _queue_again(self, payment: Payment) -> None:
         """To the queue of its state; the number of the look makes the message a new one."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from chalicelib.domain.tariff import Tariff
-from chalicelib.services.ports import Clock, Settings, SettingsStore
+from chalicelib.services.ports import Clock, Pauses, PausesStore, Settings, SettingsStore
 from chalicelib.store.dynamodb import find_all
 from chalicelib.store.models import TariffRow
 
@@ -20,10 +20,14 @@ KEPT_FOR = timedelta(seconds=30)
 class DynamoCatalogue:
     """The port ``Catalogue`` on DynamoDB."""
 
-    def __init__(self, settings_store: SettingsStore, clock: Clock) -> None:
+    def __init__(
+        self, settings_store: SettingsStore, pauses_store: PausesStore, clock: Clock
+    ) -> None:
         self._settings_store = settings_store
+        self._pauses_store = pauses_store
         self._clock = clock
         self._settings: tuple[datetime, Settings] | None = None
+        self._pauses: tuple[datetime, Pauses] | None = None
         self._tariffs: dict[int, tuple[datetime, Tariff]] = {}
 
     def settings(self) -> Settings:
@@ -36,6 +40,17 @@ class DynamoCatalogue:
         if self._settings is None or now - self._settings[0] >= KEPT_FOR:
             self._settings = (now, self._settings_store.get())
         return self._settings[1]
+
+    def pauses(self) -> Pauses:
+        """What is paused.
+
+        Raises:
+            TryAgain: it is not known here and cannot be read now.
+        """
+        now = self._clock.now()
+        if self._pauses is None or now - self._pauses[0] >= KEPT_FOR:
+            self._pauses = (now, self._pauses_store.get())
+        return self._pauses[1]
 
     def tariffs(self, tariff_ids: Iterable[int]) -> Mapping[int, Tariff]:
         """Those tariffs with their histories; unknown ids are left out, and not remembered.
@@ -57,4 +72,5 @@ class DynamoCatalogue:
     def forget(self) -> None:
         """Read everything anew. For tests."""
         self._settings = None
+        self._pauses = None
         self._tariffs.clear()

@@ -8,7 +8,7 @@ accept and the final status, except by the sweeper: each move of it costs two un
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -27,6 +27,7 @@ from chalicelib.services.ports import (
     VersionConflict,
 )
 from chalicelib.store.attributes import MomentAttribute
+from chalicelib.store.connection import Table
 from chalicelib.store.cursors import Listing, decoded, encoded
 from chalicelib.store.dynamodb import (
     BATCH_MAX,
@@ -198,6 +199,23 @@ class DynamoPayments:
             return found
         guard = find(GuardRow, payment_id)
         return self.get(guard.held_by) if guard else None
+
+    def known_under_any(self, payment_ids: Sequence[str]) -> Sequence[Payment]:
+        """The payments that have one of those ids, or a receipt that would make one.
+
+        At most 50 ids; one request, and another where a receipt was found.
+
+        Raises:
+            TryAgain: see there.
+        """
+        ids = dict.fromkeys(payment_ids)
+        rows: Collection[Table] = find_all(
+            *((PaymentRow, each) for each in ids), *((GuardRow, each) for each in ids)
+        ).values()
+        found = {row.payment_id: row for row in rows if isinstance(row, PaymentRow)}
+        held_by = {row.held_by for row in rows if isinstance(row, GuardRow)} - found.keys()
+        others = find_all(*((PaymentRow, each) for each in sorted(held_by)))
+        return [_payment(row) for row in (*found.values(), *others.values())]
 
     def of_channel(self, channel: str, since: datetime, until: datetime) -> Iterator[Payment]:
         """All payments of a channel that we were told of from ``since`` on and before ``until``.

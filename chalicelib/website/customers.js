@@ -20,16 +20,17 @@ export async function findView(query) {
       send: async (_, __, typed) => typed.wanted.trim(),
       done: (said) => goTo("#/find?" + new URLSearchParams({ q: said })),
     },
-    text("wanted", "Phone, name, serial number or customer number", { type: "search", value: wanted }),
+    text("wanted", "Phone, name, serial number, receipt or customer number", { type: "search", value: wanted }),
   )
   search.classList.add("search")
   const add = may("office") && make("p", { class: "actions" }, action("#/customers/new", "Add a customer without a device"))
   if (!wanted) return { title: "Find a customer", content: [search, add] }
   const { device, people } = await found(wanted)
-  const count = people.items.length + (device ? 1 : 0)
+  const payments = device || people.items.length ? [] : await paymentsOf(wanted)
+  const count = people.items.length + (device ? 1 : 0) + payments.length
   return {
     title: `${count ? `${count}${people.next ? " or more" : ""}` : "Nothing"} found for “${wanted}”`,
-    content: [search, device && deviceFound(device), peopleFound(people), add],
+    content: [search, device && deviceFound(device), peopleFound(people), paymentsFound(payments), add],
   }
 }
 
@@ -55,6 +56,12 @@ async function found(wanted) {
     },
   }
 }
+
+/** The payments that a receipt or an id names, where nobody and nothing has that number. */
+const paymentsOf = (wanted) =>
+  /\d/.test(wanted) ? get("payments", { text: wanted }).catch(noneIfWrong).then(({ items }) => items) : []
+
+const paymentsFound = (payments) => payments.length > 0 && section("Payments", paymentsTable(payments))
 
 const deviceOf = (serial) =>
   /[\da-z]/i.test(serial) && serial.length <= 60 ? getIfThere(at`devices/${serial}`) : null

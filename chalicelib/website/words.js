@@ -55,6 +55,7 @@ export const stateOf = from({
 })
 
 export const reasonOf = from({
+  paused: "Payments this way were paused.",
   wrong_currency: "Paid in another currency than the company's.",
   unknown_device: "No device has this serial number.",
   device_unassigned: "The device belongs to nobody.",

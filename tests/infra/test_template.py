@@ -49,6 +49,9 @@ COUNTED_ALARMS = {
 }
 """The metrics of which one is enough for a person to look."""
 
+WATCHED_ALARMS = {"BooksChecked", "Paused"}
+"""The metrics that are watched over hours."""
+
 TABLE_KEYS = {
     "accounts": {"customer_id": "S"},
     "agents": {"agent_id": "S", "number": "N"},
@@ -259,6 +262,11 @@ class TestAlarms:
         window = timedelta(seconds=alarm["Period"] * alarm["EvaluationPeriods"])
         assert PASS_EVERY + timedelta(hours=1) <= window <= timedelta(days=7)  # CloudWatch's limit
         assert alarm["Period"] >= 3600  # with a shorter one the limit is a day
+
+    def test_a_pause_rings_when_it_has_lasted_a_day(self, template: Template) -> None:
+        (alarm,) = (a for a in counted_alarms(template) if a["MetricName"] == "Paused")
+        assert (alarm["Statistic"], alarm["Threshold"]) == ("Minimum", 1)
+        assert alarm["Period"] * alarm["EvaluationPeriods"] == 24 * 3600
 
 
 class TestTables:

@@ -155,6 +155,39 @@ class SettingsChange:
     changes: Mapping[str, Any]
 
 
+class PauseKind(StrEnum):
+    """What can be paused."""
+
+    CHANNEL = "channel"
+    MANUFACTURER = "manufacturer"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A channel that takes no payments for now, or a manufacturer that is not called for now.
+
+    ``actor`` has said so, ``since`` then, and why.
+    """
+
+    kind: PauseKind
+    key: str
+    reason: str
+    actor: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """All that is paused now."""
+
+    pauses: tuple[Pause, ...] = ()
+    revision: int = 0
+
+    def of(self, kind: PauseKind, key: str) -> Pause | None:
+        """The pause of that channel or manufacturer; ``None``: it is not paused."""
+        return next((p for p in self.pauses if (p.kind, p.key) == (kind, key)), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Agent:
     """Somebody who takes customers' money for the company, and how they stand with it.

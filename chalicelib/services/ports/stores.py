@@ -25,6 +25,7 @@ from chalicelib.services.ports.records import (
     FieldRegistration,
     Message,
     Page,
+    Pauses,
     Registration,
     RegistrationStatus,
     Session,
@@ -111,6 +112,12 @@ class Payments(Protocol):
 
     def known_under(self, payment_id: str) -> Payment | None:
         """The payment of that id, or the one whose receipt would make that id."""
+
+    def known_under_any(self, payment_ids: Sequence[str]) -> Sequence[Payment]:
+        """The payments that have one of those ids, or a receipt that would make one.
+
+        At most 50 ids; one request, and another where a receipt was found.
+        """
 
     def of_channel(self, channel: str, since: datetime, until: datetime) -> Iterable[Payment]:
         """All payments of a channel that we were told of from ``since`` on and before ``until``.
@@ -266,6 +273,9 @@ class Catalogue(Protocol):
 
     def tariffs(self, tariff_ids: Iterable[int]) -> Mapping[int, Tariff]:
         """Those tariffs with their histories; unknown ids are left out."""
+
+    def pauses(self) -> Pauses:
+        """What is paused."""
 
 
 class Registry(Protocol):
@@ -558,6 +568,22 @@ class SettingsStore(Protocol):
 
     def fix_money(self) -> None:
         """Note, for good, that a payment exists. Cheap to repeat: once per process it writes."""
+
+
+class PausesStore(Protocol):
+    """What is paused, not cached."""
+
+    def get(self) -> Pauses:
+        """What is paused, read consistently; nothing (revision 0) where nothing ever was."""
+
+    def save(self, pauses: Pauses, change: SettingsChange) -> Pauses:
+        """Write it, and who changed what, in one transaction.
+
+        If the stored revision is still ``pauses.revision``; ``change`` is of the next one.
+
+        Raises:
+            VersionConflict: somebody else changed it first.
+        """
 
 
 class Marks(Protocol):

@@ -36,6 +36,7 @@ ENGLISH = Language(
     refused="Your payment of {money} for {serial_number} was refused: {reason}. "
     "No money was taken. Ref {reference}",
     reasons={
+        Refusal.PAUSED: "payments this way are paused, please try later",
         Refusal.INVALID_AMOUNT: "this amount is not possible",
         Refusal.WRONG_CURRENCY: "this currency is not accepted",
         Refusal.UNKNOWN_DEVICE: "the number is not known",

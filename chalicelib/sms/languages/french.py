@@ -36,6 +36,7 @@ FRENCH = Language(
     refused="Votre paiement de {money} pour {serial_number} est refusé: {reason}. "
     "Rien n'a été prélevé. Réf {reference}",
     reasons={
+        Refusal.PAUSED: "ce mode de paiement est en pause, réessayez plus tard",
         Refusal.INVALID_AMOUNT: "ce montant n'est pas possible",
         Refusal.WRONG_CURRENCY: "cette monnaie n'est pas acceptée",
         Refusal.UNKNOWN_DEVICE: "ce numéro n'est pas connu",

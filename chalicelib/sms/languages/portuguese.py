@@ -36,6 +36,7 @@ PORTUGUESE = Language(
     refused="O seu pagamento de {money} para {serial_number} foi recusado: {reason}. "
     "Nenhum dinheiro foi cobrado. Ref {reference}",
     reasons={
+        Refusal.PAUSED: "pagamentos em pausa, tente mais tarde",
         Refusal.INVALID_AMOUNT: "este valor nao é possivel",
         Refusal.WRONG_CURRENCY: "esta moeda nao é aceite",
         Refusal.UNKNOWN_DEVICE: "o numero nao é conhecido",

@@ -36,6 +36,7 @@ SWAHILI = Language(
     refused="Malipo yako ya {money} kwa {serial_number} yamekataliwa: {reason}. "
     "Hakuna pesa iliyochukuliwa. Kumb {reference}",
     reasons={
+        Refusal.PAUSED: "malipo kwa njia hii yamesimama kwa muda, jaribu baadaye",
         Refusal.INVALID_AMOUNT: "kiasi hiki hakiwezekani",
         Refusal.WRONG_CURRENCY: "sarafu hii haikubaliki",
         Refusal.UNKNOWN_DEVICE: "namba haijulikani",

@@ -5,6 +5,7 @@ Those on a single fault are tested where that fault is (``diary.rings``); here a
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from chalicelib.api import workers
 from chalicelib.channels.callers import WrongPath, note_failure, note_intruder
 from chalicelib.domain.errors import MwangaError
 from chalicelib.runtime.metrics import NAMESPACE
-from chalicelib.services.ports import Message, SmsFailed
+from chalicelib.services.ports import Message, PauseKind, SmsFailed
 from chalicelib.wiring import Wiring
 from tests.alarm_evaluator import series_of
 from tests.integration.company import METER, Company, FixedClock, claim
@@ -174,6 +175,20 @@ def test_a_message_in_which_a_worker_meets_a_bug_is_an_alarm(wiring: Wiring, dia
     assert not diary.rings("messages-crashed")
     assert settled("{}") == {"batchItemFailures": [{"itemIdentifier": "1"}]}
     assert diary.rings("messages-crashed")
+
+
+def test_a_pause_is_an_alarm_when_it_has_lasted_a_day(
+    wiring: Wiring, diary: Diary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hour = 500_000.0
+    monkeypatch.setattr(time, "time", lambda: hour * 3600 + 1)
+    wiring.keep_pauses.count()
+    wiring.keep_pauses.pause(PauseKind.CHANNEL, "daraja", reason="a look", actor="ops")
+    for _ in range(24):
+        assert not diary.rings("paused-long")
+        hour += 1
+        wiring.keep_pauses.count()
+    assert diary.rings("paused-long")
 
 
 def test_one_stranger_at_a_channel_is_no_alarm_and_twenty_are(wiring: Wiring, diary: Diary) -> None:

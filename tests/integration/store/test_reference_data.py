@@ -28,6 +28,7 @@ from chalicelib.services.ports import (
 )
 from chalicelib.store.appliances import DynamoAppliances
 from chalicelib.store.catalogue import KEPT_FOR, DynamoCatalogue
+from chalicelib.store.pauses import DynamoPauses
 from chalicelib.store.settings import DynamoSettings
 from chalicelib.store.sites import DynamoSites
 from chalicelib.store.tariffs import DynamoTariffs
@@ -324,7 +325,7 @@ def clock() -> SetClock:
 @pytest.fixture
 def catalogue(clock: SetClock) -> DynamoCatalogue:
     """A cache with nothing in it."""
-    return DynamoCatalogue(DynamoSettings(), clock)
+    return DynamoCatalogue(DynamoSettings(), DynamoPauses(), clock)
 
 
 def test_settings_are_read_again_after_half_a_minute(
