@@ -41,7 +41,8 @@ class Parts:
             check_customer=self._work,
         )
         self.clock = SimpleNamespace(now=lambda: NOW)
-        self.journal = SimpleNamespace(event=self._event)
+        self.counted: list[str] = []
+        self.journal = SimpleNamespace(event=self._event, count=self.counted.append)
 
     def _work(self, payment_id: str, *rest: Any) -> None:
         self.done.append((payment_id, *rest))
@@ -188,6 +189,7 @@ def test_whatever_goes_wrong_with_one_message_is_noted_without_its_text(
     ((what, fields),) = parts.said
     place = fields.pop("place", "api/workers.py:")
     assert (what, fields) == said
+    assert parts.counted == (["MessagesCrashed"] if what == "message_crashed" else [])
     assert place.startswith("api/workers.py:")
 
 
