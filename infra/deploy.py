@@ -299,7 +299,7 @@ def _order(given: argparse.Namespace) -> Order:
 
 
 def _deploy(order: Order, operator: Operator) -> None:
-    operator.say("Packaging and checking …")
+    operator.say(f"To {order.target.describe()}. Packaging and checking …")
     package = build()
     check(package.template.parent)
     template = load_template(package)

@@ -179,11 +179,13 @@ def _without_references(value: Any, name: str) -> Any:
 def test_what_cloudformation_cannot_make_is_rolled_back_and_told(first: Installation) -> None:
     before = first.health()
     broken = described_otherwise(first.template, "broken")
-    broken["Resources"]["Broken"] = {  # a name that is taken, without a claim to keep it
-        "Type": "AWS::DynamoDB::Table",
-        "Properties": broken["Resources"]["CircuitsTable"]["Properties"],
+    broken["Resources"]["Broken"] = {
+        "Type": "AWS::Lambda::Url",
+        "Properties": {"TargetFunctionArn": "there-is-no-such-function", "AuthType": "AWS_IAM"},
     }
-    with pytest.raises(DeploymentFailed, match=r"ROLLBACK_COMPLETE(.|\n)*Broken: .*exist"):
+    with pytest.raises(
+        DeploymentFailed, match=r"ROLLBACK_COMPLETE(.|\n)*Broken: .*there-is-no-such-function"
+    ):
         first.deploy(broken)
     assert first.health() == before
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from infra.local.processes import HOST, free_port
-from infra.local.proxy import ProxyServer
+from infra.local.proxy import ProxyServer, path_of
 
 UPSTREAM_PATH = "/restapis/abc/api/_user_request_"
 
@@ -203,3 +203,45 @@ def test_a_backend_that_is_gone_is_told() -> None:
     assert status(proxy.server_address[1], "/api/x") == 502
     proxy.shutdown()
     proxy.server_close()
+
+
+class _Gone(BaseHTTPRequestHandler):
+    """An emulator whose API was replaced: the old id is not there, the new one answers."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        here = self.path.startswith("/restapis/new/")
+        content = body if here else b'{"message": "Not Found"}'
+        self.send_response(200 if here else 404)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def test_an_api_that_was_replaced_is_found_and_nothing_sent_is_lost() -> None:
+    upstream = ThreadingHTTPServer((HOST, 0), _Gone)
+    looked: list[str] = []
+
+    def find_path() -> str:
+        looked.append("new")
+        return path_of("new")
+
+    proxy = ProxyServer(free_port(0), upstream.server_address[1], path_of("old"), find_path)
+    servers = (upstream, proxy)
+    for server in servers:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        for _ in range(2):
+            connection = HTTPConnection(HOST, proxy.server_address[1], timeout=10)
+            connection.request("POST", "/api/payments/direct", b"money")
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b"money")
+            connection.close()
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+    assert looked == ["new"]

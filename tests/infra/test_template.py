@@ -190,6 +190,76 @@ class TestEventSources:
         assert 2 <= mappings(expanded)[worker]["ScalingConfig"]["MaximumConcurrency"] <= 1000
 
 
+class TestCanary:
+    @pytest.mark.parametrize("worker", WORKERS)
+    def test_a_new_version_of_a_worker_gets_a_tenth_first(
+        self, expanded: Template, worker: str
+    ) -> None:
+        alias = expanded["Resources"][f"{worker}Aliaslive"]
+        group = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["DeploymentGroupName"]["Ref"]
+        deployments = expanded["Resources"][group]["Properties"]
+        _, how = deployments["DeploymentConfigName"]["Fn::Sub"]
+        assert how == {"ConfigName": "Canary10Percent5Minutes"}
+        assert "DEPLOYMENT_STOP_ON_ALARM" in deployments["AutoRollbackConfiguration"]["Events"]
+        assert [alarm["Name"]["Ref"] for alarm in deployments["AlarmConfiguration"]["Alarms"]] == [
+            f"{worker}NewVersionAlarm",
+            "MessagesCrashedAlarm",
+        ]
+
+    @pytest.mark.parametrize("worker", WORKERS)
+    def test_its_alarm_watches_the_errors_of_the_newest_version_alone(
+        self, expanded: Template, worker: str
+    ) -> None:
+        alarm = expanded["Resources"][f"{worker}NewVersionAlarm"]["Properties"]
+        version = expanded["Resources"][f"{worker}Aliaslive"]["Properties"]["FunctionVersion"]
+        assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", "Errors")
+        assert {item["Name"]: item["Value"] for item in alarm["Dimensions"]} == {
+            "FunctionName": {"Ref": worker},
+            "Resource": {"Fn::Sub": f"${{{worker}}}:live"},
+            "ExecutedVersion": version,
+        }
+
+    def test_the_rest_works_without_an_alias(self, expanded: Template) -> None:
+        aliases = of_type(expanded, "AWS::Lambda::Alias").values()
+        assert {alias["FunctionName"]["Ref"] for alias in aliases} == set(WORKERS)
+
+    def test_codedeploy_may_turn_each_alias_and_nothing_else(self, template: Template) -> None:
+        role = template["Resources"]["CanaryRole"]["Properties"]
+        turning, _ = role["Policies"][0]["PolicyDocument"]["Statement"]
+        assert {resource["Fn::Sub"].split(":function:")[1] for resource in turning["Resource"]} == {
+            template["Resources"][worker]["Properties"]["FunctionName"]["Fn::Sub"] + ":live"
+            for worker in WORKERS
+        }
+
+
+class TestDomain:
+    def test_it_is_optional_regional_and_served_by_tls_1_2_under_api(
+        self, template: Template
+    ) -> None:
+        domain, mapping = (template["Resources"][name] for name in ("Domain", "DomainMapping"))
+        assert domain["Condition"] == mapping["Condition"] == "HasDomain"
+        assert domain["Properties"]["SecurityPolicy"] == "TLS_1_2"
+        assert domain["Properties"]["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
+        assert mapping["Properties"]["BasePath"] == "api"
+
+    @pytest.mark.parametrize(
+        ("domain", "taken"),
+        [
+            ("", True),
+            ("pay.example.org", True),
+            ("abc.execute-api.eu-west-1.amazonaws.com", False),
+            ("mpesa.example.org", False),
+            ("PAY.example.org", False),
+            ("example", False),
+        ],
+    )
+    def test_a_domain_that_safaricom_refuses_is_refused(
+        self, template: Template, domain: str, taken: bool
+    ) -> None:
+        pattern = template["Parameters"]["DomainName"]["AllowedPattern"]
+        assert bool(re.fullmatch(pattern, domain)) is taken
+
+
 class TestQueues:
     @pytest.mark.parametrize(("queue", "dead"), DEAD_QUEUES.items())
     def test_each_has_a_dead_letter_queue_that_takes_from_it_alone(

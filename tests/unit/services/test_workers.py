@@ -47,8 +47,11 @@ class Parts:
             check_customer=self._work,
         )
         self.clock = SimpleNamespace(now=lambda: NOW)
+        self.counted: list[str] = []
         self.context: list[dict[str, Any]] = [{}]
-        self.journal = SimpleNamespace(event=self._event, about=self._about, bind=self._bind)
+        self.journal = SimpleNamespace(
+            event=self._event, count=self.counted.append, about=self._about, bind=self._bind
+        )
 
     @contextmanager
     def _about(self, **fields: Any) -> Iterator[None]:
@@ -205,6 +208,7 @@ def test_whatever_goes_wrong_with_one_message_is_noted_without_its_text(
     ((what, fields),) = parts.said
     place = fields.pop("place", "api/workers.py:")
     assert (what, fields) == said
+    assert parts.counted == (["MessagesCrashed"] if what == "message_crashed" else [])
     assert place.startswith("api/workers.py:")
 
 
