@@ -12,9 +12,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import botocore.client
@@ -34,6 +35,25 @@ COMPILED = ROOT / "build" / "compiled"
 PAYMENTS = 150
 IMPORTS = 9
 FLOOR_IMPORTS = "import chalice, boto3, pydantic, pynamodb.models"
+COLD_STARTS = {
+    "the API, first payment": (
+        {"SERVES_ROUTES": "yes"},
+        "import app; app.wiring.accept",
+        "import chalice.app, pydantic, pynamodb.models",
+    ),
+    "a worker, settling": (
+        {"SERVES_ROUTES": "no"},
+        "import app; app.wiring.settle",
+        "import chalice.app, pynamodb.models",
+    ),
+    "a worker, vending": (
+        {"SERVES_ROUTES": "no"},
+        "import app; app.wiring.vend",
+        "import chalice.app, pynamodb.models",
+    ),
+}
+"""What is imported before the first request is worked on, in the function of that environment, and
+the packages that nobody could do it without. Boto3 is not among them: it is not deployed."""
 
 Call = tuple[str, dict[str, Any]]
 
@@ -45,8 +65,17 @@ def test_settling_against_the_same_calls_made_by_hand() -> None:
 
 
 def test_cold_import_against_the_packages_it_stands_on() -> None:
-    ours_ms, floor_ms = _imported("import app"), _imported(FLOOR_IMPORTS)
-    _say("cold import of app", f"{ours_ms:.0f} ms", f"{floor_ms:.0f} ms", ours_ms / floor_ms, 1.25)
+    floor_ms = _imported(FLOOR_IMPORTS)
+    for routes, what in {"yes": "the API", "no": "workers"}.items():
+        ours_ms = _imported("import app", {"SERVES_ROUTES": routes})
+        _say(f"import app, {what}", f"{ours_ms:.0f} ms", f"{floor_ms:.0f} ms", ours_ms / floor_ms, 1.25)
+
+
+@pytest.mark.parametrize("what", COLD_STARTS)
+def test_cold_start_up_to_the_first_request(what: str) -> None:
+    environment, ours, floor = COLD_STARTS[what]
+    ours_ms, floor_ms = _imported(ours, environment), _imported(floor)
+    _say(what, f"{ours_ms:.0f} ms", f"{floor_ms:.0f} ms", ours_ms / floor_ms, 1.5)
 
 
 def test_size_of_the_package() -> None:
@@ -157,7 +186,7 @@ def _timed(work: Callable[[], object]) -> float:
 # --- imports and memory -----------------------------------------------------------------------
 
 
-def _imported(statement: str) -> float:
+def _imported(statement: str, variables: Mapping[str, str] = MappingProxyType({})) -> float:
     """What the statement takes in a new process, above an empty one: median, milliseconds.
 
     Both sides run from compiled files, as the packages of a venv do: those of ours are kept
@@ -168,7 +197,7 @@ def _imported(statement: str) -> float:
         command = [sys.executable, "-c", code]
         return _timed(lambda: subprocess.run(command, cwd=ROOT, check=True, env=environment))
 
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(COMPILED)}
+    environment = {**os.environ, **variables, "PYTHONPYCACHEPREFIX": str(COMPILED)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     process(statement)
     empty = statistics.median(process("pass") for _ in range(IMPORTS))
