@@ -68,6 +68,7 @@ class Built:
 
     def __init__(self, template: dict[str, Any]) -> None:
         self._resources: dict[str, Resource] = template["Resources"]
+        self._parameters: dict[str, Resource] = template.get("Parameters", {})
 
     @property
     def types(self) -> set[str]:
@@ -141,7 +142,8 @@ class Built:
     @property
     def log_days(self) -> int:
         """For how long logs are kept, the longest."""
-        return max(int(group["RetentionInDays"]) for group in self._of("AWS::Logs::LogGroup"))
+        groups = self._of("AWS::Logs::LogGroup")
+        return max(self._number(group["RetentionInDays"]) for group in groups)
 
     @property
     def access_log_bytes(self) -> int:
@@ -158,12 +160,16 @@ class Built:
     def requests_a_second_max(self) -> int:
         """How many requests the API takes before it answers "too many"."""
         (settings,) = self._api["MethodSettings"]
-        return int(settings["ThrottlingRateLimit"])
+        return self._number(settings["ThrottlingRateLimit"])
 
     @property
     def _api(self) -> Resource:
         (api,) = self._of("AWS::Serverless::Api")
         return api
+
+    def _number(self, value: Any) -> int:
+        """A number that is written down, or the default of the parameter that it is taken from."""
+        return int(self._parameters[value["Ref"]]["Default"] if isinstance(value, dict) else value)
 
     def _of(self, kind: str) -> list[Resource]:
         return [
