@@ -15,6 +15,7 @@ from infra.cost.prices import Prices
 from infra.cost.template import Built, metrics_counted
 
 GB = Decimal(2**30)
+SCANNED_BYTES_A_UNIT = 2 * 4096
 MONTHS_A_YEAR = 12
 DAYS_A_MONTH = Decimal(365) / 12
 FLOORS = {"local": (4, 1), "debt": (4, 1)}
@@ -95,6 +96,7 @@ class Bill:
         sent = self._prices.assume("internet_bytes_per_payment") / GB
         yield Line("data to the internet", a_payment=of("internet_gb_out", sent))
         yield Line("proof of the books, after a year", a_payment=self._proved())
+        yield Line("closing of each day, after a year", a_payment=self._closed())
 
     def _total(self, what: str) -> int:
         return sum(function[what] for function in self._functions.values())
@@ -146,6 +148,11 @@ class Bill:
         a_month = self._prices.assume("payments_per_customer_a_month")
         reads = own / a_month + each * MONTHS_A_YEAR
         return self._prices.of("dynamodb_read_unit", reads * DAYS_A_MONTH)
+
+    def _closed(self) -> Decimal:
+        """Every night all payments are scanned, at half price: at most all that is stored."""
+        each = Decimal(self._payment["stored_bytes"]) / SCANNED_BYTES_A_UNIT
+        return self._prices.of("dynamodb_read_unit", each * MONTHS_A_YEAR * DAYS_A_MONTH)
 
     # --- what a month costs -------------------------------------------------------------------
 

@@ -137,6 +137,8 @@ def test_a_bill_of_made_up_counts_can_be_worked_out_by_hand(
     assert line(bill, "SQS, FIFO").at(10**6) == Decimal("1.50")  # sent, received, deleted
     assert line(bill, "SQS, standard").at(10**6) == 0
     assert line(bill, "storage").a_payment == 12 * Decimal("0.45")  # a GB a month, for a year
+    scanned = 365 * asked.of("dynamodb_read_unit", Decimal(2**30) / 8192)
+    assert line(bill, "closing").a_payment == pytest.approx(scanned)
     assert bill.seconds("api_handler") == Decimal("0.040")  # 5 requests of 6 ms, and 10 ms
     assert bill.seconds("settle") == Decimal("0.020")
     gb_seconds = Decimal("0.060") * 1  # both have 1,024 MB
