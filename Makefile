@@ -11,6 +11,7 @@
 #     YES=1 agrees to everything; REGION=…, ALLOW="<logical ids>", RELEASE=…, ENDPOINT=<emulator>,
 #     PARAMETERS="DomainName=… CertificateArn=… AlarmEmail=…": see docs/deploy.md
 # make bench     the write budget and the speed of the core
+# make cost      what an installation costs and what bounds it, counted anew
 # make openapi   write openapi.json anew
 # make manufacturers   write docs/manufacturers/README.md anew; make channels, that of channels
 # make roles     write docs/roles.md anew: what each function may do
@@ -103,6 +104,13 @@ e2e: $(READY) browser
 
 bench: $(READY)
 	@$(PYTEST) -s tests/bench
+
+# Counts what payments take, writes it down with the tables of docs/cost.md, and prints them.
+.PHONY: cost
+cost: $(READY)
+	@$(RUN) -m tests.integration.counting
+	@$(RUN) -m infra.cost --docs
+	@$(RUN) -m infra.cost
 
 up down demo: $(READY)
 	@$(RUN) -m infra.local.$@

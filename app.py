@@ -1,19 +1,29 @@
 """The Chalice app: every trigger of the system, one line each.
 
-Routes come from the blueprints of ``chalicelib.api``. Queues and schedules are declared here and
-not in blueprints, because a blueprint's event handler is loaded by Lambda without this module,
-and so without its middleware (aws/chalice #1566).
+Routes come from ``chalicelib.api``, in the one function that serves them. Queues and schedules are
+declared here and not in blueprints, because a blueprint's event handler is loaded by Lambda
+without this module, and so without its middleware (aws/chalice #1566).
 """
 
 from typing import Any
 
-from chalice.app import CloudWatchEvent, Rate, SQSEvent
+from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib.api import workers
-from chalicelib.api.application import create_app
+from chalicelib.runtime import environment
 from chalicelib.wiring import wiring
 
-app = create_app(wiring)
+
+def _app() -> Chalice:
+    """The app, with its routes where they are served: a worker does not wait for them to load."""
+    if not environment.serves_routes():
+        return Chalice(app_name="mwanga", configure_logs=False)
+    from chalicelib.api.application import create_app
+
+    return create_app(wiring)
+
+
+app = _app()
 
 
 @app.on_sqs_message(queue="payments.fifo", batch_size=10, name="settle")

@@ -102,3 +102,8 @@ def stage() -> str:
 def release() -> str:
     """The release that runs, for ``/health`` and log lines; ``unreleased`` where none is set."""
     return os.environ.get("MWANGA_RELEASE") or "unreleased"
+
+
+def serves_routes() -> bool:
+    """Whether this function answers HTTP. Workers do not; where nothing is said, all is served."""
+    return os.environ.get("SERVES_ROUTES") != "no"

@@ -122,6 +122,7 @@ class TestFunctions:
         }
         assert properties["Environment"]["Variables"] == {
             **(staff if function == "APIHandler" else {}),
+            "SERVES_ROUTES": "yes" if function == "APIHandler" else "no",
             "MWANGA_STAGE": {"Ref": "Stage"},
             "MWANGA_RELEASE": {"Ref": "Release"},
             "TABLE_PREFIX": {"Fn::Sub": "${AWS::StackName}-"},

@@ -97,3 +97,13 @@ def test_clients_give_up_in_time_and_are_made_once() -> None:
     assert client.meta.config.retries["total_max_attempts"] == 2
     aws.forget()
     assert aws.client("sqs") is not client
+
+
+def test_a_worker_loads_neither_routes_nor_channels() -> None:
+    program = (
+        "import sys, app; print(app.app.routes == {}, *sorted(m for m in sys.modules if"
+        " m.startswith(('chalicelib.channels', 'chalicelib.api', 'pydantic', 'botocore'))))"
+    )
+    worker = {**os.environ, "SERVES_ROUTES": "no", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=worker, capture_output=True)
+    assert done.stdout.decode().split() == ["True", "chalicelib.api", "chalicelib.api.workers"]
