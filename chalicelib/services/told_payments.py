@@ -199,6 +199,10 @@ class ToldPayments:
         """See ``Payments.known_under``."""
         return self._payments.known_under(payment_id)
 
+    def known_under_any(self, payment_ids: Sequence[str]) -> Sequence[Payment]:
+        """See ``Payments.known_under_any``."""
+        return self._payments.known_under_any(payment_ids)
+
     def of_channel(self, channel: str, since: datetime, until: datetime) -> Iterable[Payment]:
         """See ``Payments.of_channel``."""
         return self._payments.of_channel(channel, since, until)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any

@@ -41,11 +41,13 @@ class Parts:
         self.sweep = SimpleNamespace(sweep=lambda: self._work("sweep"))
         self.switch = SimpleNamespace(queue_due=lambda: self._work("switch"))
         self.find_missing = SimpleNamespace(queue_due=lambda: self._work("lists"))
+        self.keep_pauses = SimpleNamespace(count=lambda: self._work("pauses"))
         self.watch_open = SimpleNamespace(look=lambda: self._work("watch"))
         self.reconcile = SimpleNamespace(
             run=lambda until, *, start_now: self._work("pass", until, start_now),
             check_customer=self._work,
         )
+        self.make_reports = SimpleNamespace(close_what_ended=lambda: self._work("closing"))
         self.clock = SimpleNamespace(now=lambda: NOW)
         self.counted: list[str] = []
         self.context: list[dict[str, Any]] = [{}]
@@ -277,7 +279,7 @@ def test_a_sweep_that_fails_fails_the_function() -> None:
 def test_a_sweep_heals_first_and_tells_how_payments_stand_at_the_end() -> None:
     parts = Parts()
     workers.sweep(parts)  # type: ignore[arg-type]
-    assert parts.worked_on == ["sweep", "switch", "lists", "watch"]
+    assert parts.worked_on == ["sweep", "switch", "lists", "pauses", "watch"]
 
 
 def test_every_line_about_a_message_names_what_the_message_names() -> None:
@@ -318,7 +320,7 @@ def test_the_proof_of_the_books_goes_on_until_shortly_before_the_function_ends(
     parts = Parts()
     workers.reconcile(scheduled(detail), parts)  # type: ignore[arg-type]
     until = NOW + timedelta(seconds=45.5) - workers.RECONCILE_SPARE
-    assert parts.done == [("pass", until, start_now)]
+    assert parts.done == [("pass", until, start_now), ("closing",)]
 
 
 @pytest.mark.parametrize(
