@@ -244,6 +244,7 @@ class Wiring:
         self.clock: Clock = clock or SystemClock()
         self.release = environment.release()
         self.journal: Journal = StandardOutputJournal(
+            environment.metrics_namespace(),
             stage=environment.stage(),
             function=environment.function_name(),
             release=self.release,

@@ -35,7 +35,7 @@ _ALARM = """\
         - Id: failed
           MetricStat: &failures_{place}
             Metric:
-              Namespace: Mwanga
+              Namespace: {{Ref: "AWS::StackName"}}
               MetricName: VendFailures
               Dimensions: [{{Name: manufacturer, Value: {key}}}]
             Period: 900

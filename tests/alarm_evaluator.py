@@ -23,6 +23,9 @@ Alarm = Mapping[str, Any]
 Points = list[float | None]
 """A value for each period, the oldest first; ``None`` where there is none."""
 
+NAMESPACE = "${AWS::StackName}"
+"""That of our own metrics, as the template writes it: what is tested has no stack."""
+
 MORE_PERIODS = 2
 """How much further than its evaluation periods an alarm looks back, in the guide's examples."""
 
@@ -64,9 +67,16 @@ def samples_in(lines: Iterable[str]) -> Iterator[Sample]:
 def series_of(alarm: Alarm) -> list[tuple[str, str, frozenset[tuple[str, str]]]]:
     """The series that an alarm looks at: namespace, metric, dimensions."""
     if "Metrics" not in alarm:
-        return [(alarm["Namespace"], alarm["MetricName"], _dimensions(alarm))]
+        return [_series(alarm)]
     stats = (part["MetricStat"]["Metric"] for part in alarm["Metrics"] if "MetricStat" in part)
-    return [(metric["Namespace"], metric["MetricName"], _dimensions(metric)) for metric in stats]
+    return [_series(metric) for metric in stats]
+
+
+def _series(metric: Mapping[str, Any]) -> tuple[str, str, frozenset[tuple[str, str]]]:
+    namespace = metric["Namespace"]
+    if namespace == {"Ref": "AWS::StackName"}:
+        namespace = NAMESPACE
+    return namespace, metric["MetricName"], _dimensions(metric)
 
 
 def evaluate(alarm: Alarm, samples: Iterable[Sample], now: float, before: str = OK) -> str:
@@ -135,7 +145,7 @@ def _aggregated(
     now: float,
     count: int,
 ) -> Points:
-    wanted = (metric["Namespace"], metric["MetricName"], _dimensions(metric))
+    wanted = _series(metric)
     values: list[list[float]] = [[] for _ in range(count)]
     for sample in samples:
         ago = int((now - sample.at) // period)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 _ENVIRONMENT = {
@@ -51,3 +53,12 @@ settings.load_profile("deterministic")
 gc.set_threshold(100_000, 50, 50)
 """Looking for garbage takes a fifth of the tests' time, with so many objects in a process. Looking
 less often costs some 25 MB."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_on_the_journal() -> Iterator[None]:
+    """What one test is at work on is on none of the next one's lines, as between two requests."""
+    from chalicelib.runtime.journal import StandardOutputJournal
+
+    with StandardOutputJournal("test").about():
+        yield

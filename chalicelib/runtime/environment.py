@@ -24,6 +24,11 @@ def table_prefix() -> str:
     return _required("TABLE_PREFIX")
 
 
+def metrics_namespace() -> str:
+    """The namespace of this deployment's metrics: the name of the stack, as its tables have it."""
+    return os.environ.get("TABLE_PREFIX", "mwanga-").rstrip("-")
+
+
 def secret_prefix() -> str:
     """What stands before the plain name of every secret, for example ``mwanga/``."""
     return _required("SECRET_PREFIX")

@@ -16,11 +16,14 @@ watch, say) carries it too."""
 
 
 class StandardOutputJournal:
-    """Writes events and counts to standard output. ``constant`` fields are on every line."""
+    """Writes events and counts to standard output. ``constant`` fields are on every line.
 
-    def __init__(self, **constant: str) -> None:
+    ``namespace`` is that of the metrics.
+    """
+
+    def __init__(self, namespace: str, /, **constant: str) -> None:
         self._log = Log(**constant)
-        self._metrics = Metrics(**constant)
+        self._metrics = Metrics(namespace, **constant)
 
     @contextmanager
     def about(self, **fields: Any) -> Iterator[None]:

@@ -12,8 +12,6 @@ from typing import Any
 
 from chalicelib.runtime.log import made_safe
 
-NAMESPACE = "Mwanga"
-
 _UNITS = {"Milliseconds": "Milliseconds", "Seconds": "Seconds", "Amount": "None"}
 _NOTHING: Mapping[str, Any] = {}
 
@@ -24,9 +22,13 @@ def unit_of(metric: str) -> str:
 
 
 class Metrics:
-    """Prints one embedded metric per call. ``constant`` fields are on every line."""
+    """Prints one embedded metric per call. ``constant`` fields are on every line.
 
-    def __init__(self, **constant: str) -> None:
+    ``namespace`` is the stack's: what one stage does must not ring the alarms of another.
+    """
+
+    def __init__(self, namespace: str, /, **constant: str) -> None:
+        self._namespace = namespace
         self._constant = constant
 
     def count(
@@ -64,7 +66,7 @@ class Metrics:
         dimensions: Mapping[str, str],
     ) -> None:
         declaration = {
-            "Namespace": NAMESPACE,
+            "Namespace": self._namespace,
             "Dimensions": by,
             "Metrics": [{"Name": metric, "Unit": unit_of(metric)}],
         }

@@ -18,7 +18,12 @@ SECONDS_MAX = 5
 
 def make() -> LogGateway:
     """The gateway as this deployment is configured."""
-    journal = StandardOutputJournal(stage=environment.stage(), function=environment.function_name())
+    journal = StandardOutputJournal(
+        environment.metrics_namespace(),
+        stage=environment.stage(),
+        function=environment.function_name(),
+        release=environment.release(),
+    )
     return LogGateway(environment.sms_log_url(), journal)
 
 

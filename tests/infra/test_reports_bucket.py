@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.infra.test_template import FUNCTIONS, Template, statements
+from infra.checks.reading import statements_of
+from tests.infra.test_template import FUNCTIONS, Template
 
 
 def bucket(template: Template) -> dict[str, Any]:
@@ -31,6 +32,6 @@ def test_nothing_in_it_is_ever_lost(template: Template) -> None:
     assert (found["DeletionPolicy"], found["UpdateReplacePolicy"]) == ("Retain", "Retain")
     assert "LifecycleConfiguration" not in found["Properties"]
     for function in FUNCTIONS:
-        for statement in statements(template, function):
+        for statement in statements_of(template, function):
             if "ReportsBucket" in json.dumps(statement["Resource"]):
                 assert not [action for action in statement["Action"] if "Delete" in action]

@@ -27,6 +27,12 @@ NAMES = {
 }
 """Where the name of each kind of resource stands. One without a name gets one that is new."""
 
+STARRED = {"Trace"}
+"""Statements for which AWS knows no resources; infra/checks/exceptions.yaml has the reasons."""
+
+SAME_EVERYWHERE = {"SERVES_ROUTES"}
+"""Variables that say what a function is, and nothing of its surroundings."""
+
 NAMES_OF_NAMES = re.compile(r"(Name|Alias|Id)$")
 
 
@@ -93,6 +99,8 @@ def test_no_policy_reaches_beyond_the_stack(expanded: Template) -> None:
     found = [(name, item) for name, item in statements(expanded) if item["Effect"] == "Allow"]
     assert len(found) > 20
     for logical_id, statement in found:
+        if statement.get("Sid") in STARRED:
+            continue
         resources = statement["Resource"]
         for resource in resources if isinstance(resources, list) else [resources]:
             assert reaches_only_the_stack(resource, expanded), (logical_id, statement)
@@ -118,4 +126,4 @@ def test_what_a_function_is_told_of_its_surroundings_is_of_its_own_stack(
     for resource in expanded["Resources"].values():
         if resource["Type"] == "AWS::Lambda::Function":
             for name, value in resource["Properties"]["Environment"]["Variables"].items():
-                assert isinstance(value, dict), f"{name} is the same in every stage"
+                assert isinstance(value, dict) or name in SAME_EVERYWHERE, f"{name} is the same in every stage"

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from chalicelib.runtime.metrics import NAMESPACE
 from chalicelib.services.reconcile import PASS_EVERY
 from infra.checks.reading import of_type, references, statements_of
 from infra.package import ROOT
@@ -94,7 +93,7 @@ def mappings(expanded: Template) -> dict[str, dict[str, Any]]:
 def counted_alarms(template: Template) -> list[dict[str, Any]]:
     """The alarms on what our own functions count."""
     alarms = of_type(template, "AWS::CloudWatch::Alarm").values()
-    return [alarm for alarm in alarms if alarm.get("Namespace") == NAMESPACE]
+    return [alarm for alarm in alarms if alarm.get("Namespace") == {"Ref": "AWS::StackName"}]
 
 
 def test_the_transform_accepts_the_template(expanded: Template) -> None:

@@ -26,7 +26,7 @@ from chalicelib.services.entries import posting_of
 from chalicelib.store.models import EntryRow
 from chalicelib.wiring import Wiring
 from infra.package import ROOT, merge_resources
-from tests.alarm_evaluator import ALARM, evaluate, samples_in
+from tests.alarm_evaluator import ALARM, NAMESPACE, evaluate, samples_in
 from tests.integration.company import Company, FixedClock, claim
 from tests.integration.conftest import ACCOUNT, REGION, STACK, Cloud
 from tests.integration.vendor import FakeCalin
@@ -41,7 +41,7 @@ class Diary:
     """
 
     def __init__(self) -> None:
-        self._real = StandardOutputJournal(stage="test", function="test")
+        self._real = StandardOutputJournal(NAMESPACE, stage="test", function="test")
         self._printed = StringIO()
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.counts: list[tuple[str, float, dict[str, str]]] = []

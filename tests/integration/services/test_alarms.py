@@ -15,10 +15,9 @@ from chalice.app import SQSEvent
 from chalicelib.api import workers
 from chalicelib.channels.callers import WrongPath, note_failure, note_intruder
 from chalicelib.domain.errors import MwangaError
-from chalicelib.runtime.metrics import NAMESPACE
 from chalicelib.services.ports import Message, PauseKind, SmsFailed
 from chalicelib.wiring import Wiring
-from tests.alarm_evaluator import series_of
+from tests.alarm_evaluator import NAMESPACE, series_of
 from tests.integration.company import METER, Company, FixedClock, claim
 from tests.integration.services.conftest import Counter, Diary, Processes, alarms
 from tests.integration.vendor import FakeCalin, unclear

@@ -122,6 +122,10 @@ def _logical(name: str) -> str:
     return "".join(word.capitalize() for word in words)
 
 
+TRACE = "Trace"
+"""What Lambda itself needs for X-Ray, which knows no resources."""
+
+
 def allowed(function: str) -> Allowed:
     """What the policy file of a function allows, without its own log."""
     policy = json.loads((POLICIES / f"policy-{function}.json").read_text())
@@ -129,6 +133,8 @@ def allowed(function: str) -> Allowed:
     for statement in policy["Statement"]:
         resources = statement["Resource"]
         for resource in resources if isinstance(resources, list) else [resources]:
+            if statement["Sid"] == TRACE:
+                continue
             found.update((action, _resource(resource)) for action in statement["Action"])
     return {
         (action, resource)

@@ -109,7 +109,7 @@ def test_a_field_cannot_pass_for_the_time_or_the_stage(capsys: pytest.CaptureFix
 
 
 def test_the_journal_writes_events_and_metrics(capsys: pytest.CaptureFixture[str]) -> None:
-    journal = StandardOutputJournal(stage="test")
+    journal = StandardOutputJournal("test", stage="test")
     journal.event("accepted", token="1234")
     journal.count("Accepted", channel="direct")
     event, metric = map(json.loads, capsys.readouterr().out.splitlines())
@@ -165,7 +165,7 @@ def _hostile(draw: st.DrawFn) -> Any:
 
 @given(_hostile(), st.booleans())
 def test_no_secret_and_no_phone_is_printed_wherever_it_is_hidden(thing: Any, bound: bool) -> None:
-    journal = StandardOutputJournal(stage="test")
+    journal = StandardOutputJournal("test", stage="test")
     with redirect_stdout(StringIO()) as printed:
         if bound:
             with journal.about(thing=thing):
@@ -191,7 +191,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 def test_what_it_is_about_is_on_every_line_and_ends_with_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    journal, other = StandardOutputJournal(stage="test"), StandardOutputJournal(stage="test")
+    journal, other = (StandardOutputJournal("test", stage="test") for _ in range(2))
     with journal.about(request_id="r"):
         with journal.about(payment_id="p"):
             other.event("sent")
@@ -210,7 +210,7 @@ def test_what_it_is_about_is_on_every_line_and_ends_with_it(
 
 
 def test_what_it_is_about_ends_with_an_error_too(capsys: pytest.CaptureFixture[str]) -> None:
-    journal = StandardOutputJournal()
+    journal = StandardOutputJournal("test")
     with pytest.raises(ValueError, match="broken"), journal.about(payment_id="p"):
         journal.bind(manufacturer="calin")
         raise ValueError("broken")

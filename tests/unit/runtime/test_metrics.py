@@ -20,14 +20,14 @@ def printed(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 def test_a_count_is_one_series_by_its_dimensions_and_one_over_all(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Metrics().count("Vended", 3, manufacturer="calin", kind="energy")
+    Metrics("test").count("Vended", 3, manufacturer="calin", kind="energy")
     line = printed(capsys)
     stamp = line.pop("_aws")
     assert line == {"manufacturer": "calin", "kind": "energy", "Vended": 3}
     assert abs(stamp["Timestamp"] / 1000 - time.time()) < 60
     assert stamp["CloudWatchMetrics"] == [
         {
-            "Namespace": "Mwanga",
+            "Namespace": "test",
             "Dimensions": [["kind", "manufacturer"], []],
             "Metrics": [{"Name": "Vended", "Unit": "Count"}],
         }
@@ -35,14 +35,14 @@ def test_a_count_is_one_series_by_its_dimensions_and_one_over_all(
 
 
 def test_a_metric_without_dimensions_is_one_series(capsys: pytest.CaptureFixture[str]) -> None:
-    Metrics().count("Accepted")
+    Metrics("test").count("Accepted")
     line = printed(capsys)
     assert line["Accepted"] == 1
     assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
 
 
 def test_a_duration_says_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
-    Metrics().count("VendMilliseconds", 250, manufacturer="calin")
+    Metrics("test").count("VendMilliseconds", 250, manufacturer="calin")
     [declared] = printed(capsys)["_aws"]["CloudWatchMetrics"]
     assert declared["Metrics"] == [{"Name": "VendMilliseconds", "Unit": "Milliseconds"}]
 
@@ -50,11 +50,11 @@ def test_a_duration_says_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_gauge_is_one_series_and_is_told_when_it_is_nought(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Metrics().gauge("HeldPayments", 0)
+    Metrics("test").gauge("HeldPayments", 0)
     line = printed(capsys)
     assert line["HeldPayments"] == 0
     assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
-    Metrics().gauge("HeldPayments", 2, reason="stuck")
+    Metrics("test").gauge("HeldPayments", 2, reason="stuck")
     [declared] = printed(capsys)["_aws"]["CloudWatchMetrics"]
     assert declared["Dimensions"] == [["reason"]], "not over all: its parts are no sum"
 
