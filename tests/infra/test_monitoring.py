@@ -14,7 +14,7 @@ from chalicelib.domain.payment import RefundState, Status, VendState
 from infra import alarms_of_vends, metrics
 from infra.metrics import METRICS, Metric
 from infra.package import ROOT, merge_resources
-from tests.alarm_evaluator import NAMESPACE, ALARM, OK, Sample, evaluate, series_of
+from tests.alarm_evaluator import ALARM, NAMESPACE, OK, Sample, evaluate, series_of
 
 Template = dict[str, Any]
 Series = tuple[str, str, frozenset[str]]
@@ -277,7 +277,8 @@ def test_every_function_that_works_by_itself_is_watched(template: Template) -> N
 # --- dashboards -----------------------------------------------------------------------------------
 
 _SEARCH = re.compile(
-    r"SEARCH\('\{\"?([\w$\{:\}]+)\"?,([\w,]+)\} MetricName=\"(\w+)\"(?: (\w+)=\"\w+\")?', '\w+', \d+\)"
+    r"SEARCH\('\{\"?([\w$\{:\}]+)\"?,([\w,]+)\} "
+    r"MetricName=\"(\w+)\"(?: (\w+)=\"\w+\")?', '\w+', \d+\)"
 )
 
 

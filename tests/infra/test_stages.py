@@ -126,4 +126,6 @@ def test_what_a_function_is_told_of_its_surroundings_is_of_its_own_stack(
     for resource in expanded["Resources"].values():
         if resource["Type"] == "AWS::Lambda::Function":
             for name, value in resource["Properties"]["Environment"]["Variables"].items():
-                assert isinstance(value, dict) or name in SAME_EVERYWHERE, f"{name} is the same in every stage"
+                assert isinstance(value, dict) or name in SAME_EVERYWHERE, (
+                    f"{name} is the same in every stage"
+                )

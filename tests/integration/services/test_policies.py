@@ -19,16 +19,21 @@ import pytest
 
 from chalicelib.api import workers
 from chalicelib.domain.account import Account
-from chalicelib.domain.payment import Claim, Payment, Refund, Status
+from chalicelib.domain.payment import Claim, Payment, Refund, Status, accepted
 from chalicelib.services.entries import Act, entry_of
 from chalicelib.services.ports import (
     ExportState,
+    FieldForm,
+    FieldRegistration,
     FileFormat,
     Listed,
+    Message,
+    MessageState,
     OutcomeUnknown,
     ProviderRefused,
     ProviderUncertain,
     ProviderUnreachable,
+    RegistrationStatus,
     reserves,
 )
 from chalicelib.store.models import AccountRow, EndedPlanRow, EntryRow
@@ -440,4 +445,27 @@ def test_the_moving_function_may_do_what_it_does(
     with recorded() as compared:
         worker.statements.compare(report.statement_id)
         worker.take_listed.take(Listed(claim("NOBODY", 500, "T1", known_as={})))
-    assert made | then | compared == allowed("move")
+    customer_id = one_to_erase(front, clock)
+    with recorded() as erased:
+        worker.erase_customers.go_on(customer_id, None, clock.now() + timedelta(minutes=1))
+    assert made | then | compared | erased == allowed("move")
+
+
+def one_to_erase(front: Wiring, clock: FixedClock) -> str:
+    """Somebody who is being erased, and is still in a payment, its SMS and a form."""
+    now, phone, reference = clock.now(), "+254700000001", "mpesa_ke.600966-E1"
+    before = front.customers.get("C2")
+    assert before is not None
+    front.registry.update_customer(before, replace(before, erased_at=now))
+    told = claim("SHS1", 100, "E1", payer_phone=phone)
+    front.payments.create(
+        accepted(told, moment=now, received_at=now, customer_id="C2", refusal="too_small")
+    )
+    sms = Message(reference, 1, phone, "en", "Refused.", MessageState.SENT, sent_at=now)
+    front.messages.put(sms)
+    form = FieldForm("Juma", "Said", phone, 1, "SHS1", 1, 1)
+    posted = FieldRegistration(
+        "r-9", form, RegistrationStatus.REGISTERED, now, "field@example.org", customer_id="C2"
+    )
+    front.field_registrations.create(posted)
+    return "C2"
