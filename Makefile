@@ -132,7 +132,7 @@ rights: $(READY)
 vulnerabilities: $(READY) $(CHECKS_READY)
 	@$(RUN) -m infra.vulnerabilities
 
-$(ON_AWS): $(READY)
+$(ON_AWS): $(READY) $(CHECKS_READY)
 	@: $${STAGE:?which stage? make $@ STAGE=…}
 	@$(RUN) -m infra.deploy $@ --stage "$(STAGE)" $(if $(REGION),--region "$(REGION)") \
 		$(if $(ENDPOINT),--endpoint "$(ENDPOINT)") $(if $(YES),--yes) \

@@ -13,8 +13,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.package import REGION
 
-STAGE_PATTERN = re.compile(r"[a-z](?:[a-z0-9-]{0,16}[a-z0-9])?")
-"""A stage's name is part of the names of functions, queues, buckets and secrets."""
+STAGE_PATTERN = re.compile(r"[a-z](?:[a-z0-9-]{0,11}[a-z0-9])?")
+"""A stage's name is part of the names of functions, queues, buckets and secrets, and of what the
+roles may touch: a longer one would take the API's role beyond what a role may say."""
 
 
 class NoTarget(Exception):
@@ -87,7 +88,7 @@ def target_of(stage: str, region: str | None, endpoint: str | None) -> Target:
     """
     if not STAGE_PATTERN.fullmatch(stage):
         raise NoTarget(
-            f"{stage!r} is no name for a stage: 1 to 18 of a-z, 0-9 and dashes, a letter first."
+            f"{stage!r} is no name for a stage: 1 to 13 of a-z, 0-9 and dashes, a letter first."
         )
     found = region or (REGION if endpoint else boto3.Session().region_name)
     if not found:

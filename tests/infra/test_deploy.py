@@ -301,7 +301,7 @@ def test_dangerous_changes_come_first() -> None:
     assert not Change("added", "Secret", "AWS::SecretsManager::Secret").endangers_data
 
 
-@pytest.mark.parametrize("stage", ["", "Production", "-x", "a" * 19, "a_b", "9lives", "x-"])
+@pytest.mark.parametrize("stage", ["", "Production", "-x", "a" * 14, "a_b", "9lives", "x-"])
 def test_a_stage_has_a_name_that_buckets_and_functions_can_have(stage: str) -> None:
     with pytest.raises(NoTarget):
         target_of(stage, REGION, None)
