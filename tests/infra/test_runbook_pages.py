@@ -12,7 +12,7 @@ from infra.package import ROOT
 
 INDEX = ROOT / "docs/operations.md"
 PAGES = sorted((ROOT / "docs/operations").glob("*.md"))
-NAMES = [page.name for page in PAGES]
+ALL = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 TASKS = [page for page in PAGES if not page.name.startswith("alarm-")]
 
@@ -33,7 +33,7 @@ def test_each_task_is_in_the_index(page: Path) -> None:
     assert f"(operations/{page.name})" in INDEX.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", [INDEX, *PAGES], ids=["index", *NAMES])
+@pytest.mark.parametrize("page", ALL, ids=lambda page: str(page.relative_to(ROOT)))
 def test_each_link_leads_to_a_page_and_a_heading_that_are_there(page: Path) -> None:
     for target, heading in links(page):
         assert target.exists(), target
