@@ -10,6 +10,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib.api import workers
+from chalicelib.api.bare import bare_app
 from chalicelib.runtime import environment
 from chalicelib.wiring import wiring
 
@@ -17,7 +18,7 @@ from chalicelib.wiring import wiring
 def _app() -> Chalice:
     """The app, with its routes where they are served: a worker does not wait for them to load."""
     if not environment.serves_routes():
-        return Chalice(app_name="mwanga", configure_logs=False)
+        return bare_app(wiring)
     from chalicelib.api.application import create_app
 
     return create_app(wiring)

@@ -37,6 +37,7 @@ from chalicelib.api import (
     tills,
     website,
 )
+from chalicelib.api.bare import bare_app
 from chalicelib.api.endpoints import routes_of
 from chalicelib.api.problems import Forbidden, as_json, headers_of, problem_of
 from chalicelib.api.reading import read_body, read_query
@@ -82,29 +83,13 @@ def all_routes(channels: Iterable[Channel]) -> list[Route]:
 
 def create_app(wiring: Wiring) -> Chalice:
     """The app with all routes mounted. Queues and schedules are declared beside it."""
-    app = Chalice(app_name="mwanga", configure_logs=False)
-    app.register_middleware(_named_in_the_journal(wiring), event_type="all")
+    app = bare_app(wiring)
     for route in all_routes(wiring.channels):
         declare = app.route(
             route.path, methods=[route.method], content_types=["*/*"], name=route.name
         )
         declare(_view(route, app, wiring))
     return app
-
-
-def _named_in_the_journal(wiring: Wiring) -> Callable[[Any, Callable[[Any], Any]], Any]:
-    """Put Lambda's own id of a call on every line that is written in it.
-
-    At the API ``request_id`` becomes that of API Gateway, which callers are told.
-    """
-
-    def middleware(event: Any, respond: Callable[[Any], Any]) -> Any:
-        context = getattr(event, "lambda_context", None) or getattr(event, "context", None)
-        call_id = str(getattr(context, "aws_request_id", ""))
-        with wiring.journal.about(invocation_id=call_id, request_id=call_id):
-            return respond(event)
-
-    return middleware
 
 
 def _view(route: Route, app: Chalice, wiring: Wiring) -> Callable[..., Response]:

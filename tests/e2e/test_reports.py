@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from infra.local.client import Cloud, wait_for
-from tests.e2e.books import money_report
+from tests.e2e.books import money_report, whole_pass
 from tests.e2e.company import Company, day, unique
 from tests.e2e.lambdas import invoke
 from tests.e2e.test_refunds import paid_by_checkout, when_it_is_time
@@ -120,6 +120,7 @@ def test_a_line_that_was_altered_by_hand_is_named_with_how_much(
     household = company.shs()
     paid = cloud.partner.pay(household.serial_number, "700.00", unique("ref-")).body
     cloud.wait_for_payment(paid["payment_id"])
+    whole_pass(cloud)  # the last proof of the accounts is in the report too
     with altered(cloud, paid["payment_id"]):
         report = money_report(cloud)
         rows = [row for row in sheet(cloud, report) if row["section"] == "differences"]

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from chalicelib.services.ports import ConditionFailed, Customer
+from chalicelib.services.ports import ConditionFailed
 from tests.integration.api.conftest import (
     PLAN,
     Api,
@@ -52,7 +52,7 @@ def test_parallel_posts_of_one_customer_make_one(api: Api, place: Place) -> None
 def test_a_customer_who_cannot_be_written_says_try_again(
     api: Api, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lost(customer: Customer) -> None:
+    def lost(*_: object) -> None:
         raise ConditionFailed("guard")
 
     monkeypatch.setattr(api.wiring.registry, "create_customer", lost)

@@ -101,7 +101,7 @@ def test_a_serial_number_in_stock_is_taken(api: Api, place: Place) -> None:
 def test_a_village_that_goes_that_very_moment_means_to_try_again(
     api: Api, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(_: object) -> None:
+    def gone(*_: object) -> None:
         raise ConditionFailed("village")
 
     monkeypatch.setattr(api.wiring.registry, "create_device", gone)

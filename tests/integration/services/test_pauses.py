@@ -55,7 +55,7 @@ def test_who_paused_what_and_why_is_kept(
     ]
     assert diary.said("resumed") == [{"kind": "channel", "key": "daraja", "actor": ACTOR}]
     wiring.keep_pauses.count()
-    assert diary.counts[-1] == ("Paused", 1, {})
+    assert diary.gauges[-1] == ("Paused", 1, {})
 
 
 @pytest.mark.parametrize("kind", PauseKind)

@@ -291,6 +291,7 @@ def by_hand(counter: Counter, payment_id: str, **changes: Mapping[str, Any]) -> 
     counter.cloud.dynamodb.put_item(TableName=table, Item={**item, **changes})
 
 
+@pytest.mark.untold
 @pytest.mark.usefixtures("household")
 def test_what_is_altered_removed_or_broken_by_hand_is_named_with_how_much(
     counter: Counter, clock: FixedClock, diary: Diary
@@ -330,6 +331,7 @@ def test_what_is_altered_removed_or_broken_by_hand_is_named_with_how_much(
     assert len(diary.said("payment_unaccounted")) == 7
 
 
+@pytest.mark.untold
 def test_money_that_waits_twice_is_found_before_it_goes_back_twice(
     counter: Counter, clock: FixedClock, company: Company
 ) -> None:
@@ -343,6 +345,7 @@ def test_money_that_waits_twice_is_found_before_it_goes_back_twice(
     assert " waits under another id too\n" in text_of(counter, report)
 
 
+@pytest.mark.untold
 @pytest.mark.usefixtures("household")
 def test_money_that_is_in_no_place_stands_in_the_sum(counter: Counter, clock: FixedClock) -> None:
     drive(counter)
@@ -385,6 +388,7 @@ def test_a_proof_of_the_accounts_that_is_old_is_not_taken_for_one_of_today(
     )
 
 
+@pytest.mark.untold
 def test_more_differences_than_can_be_named_are_counted(
     counter: Counter, clock: FixedClock, household: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
