@@ -18,6 +18,8 @@ import yaml
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.dynamodb.models import dynamodb_backends
+from moto.s3.models import s3_backends
+from moto.sqs.models import sqs_backends
 
 from chalicelib.runtime import aws
 from chalicelib.store import connection
@@ -103,15 +105,16 @@ def installed() -> Cloud:
     """A fresh installation in the mocked account that is in force.
 
     Making the tables takes longer than most tests, so they are made once per process; each test
-    gets a copy of the empty ones.
+    gets a copy of the empty ones. Queues and buckets are made in moto without asking it as AWS.
     """
     made = _clients()
     backend = dynamodb_backends[ACCOUNT][REGION]
     if _empty_tables:
         backend.tables = copy.deepcopy(_empty_tables)
         for queue in _QUEUES:
-            _make_queue(made.sqs, queue)
-        _make_buckets(made.s3)
+            sqs_backends[ACCOUNT][REGION].create_queue(_queue_name(queue), **_queue_kind(queue))
+        for bucket in () if s3_backends[ACCOUNT]["aws"].buckets else _BUCKETS:
+            s3_backends[ACCOUNT]["aws"].create_bucket(os.environ[bucket], REGION)
     else:
         install(made)
         _empty_tables.update(copy.deepcopy(backend.tables))
@@ -120,6 +123,7 @@ def installed() -> Cloud:
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 _empty_tables: dict[str, Any] = {}
+_BUCKETS = ("FILES_BUCKET", "REPORTS_BUCKET")
 
 
 @cache
@@ -179,15 +183,19 @@ def _make_buckets(s3: Any) -> None:
     if s3.list_buckets()["Buckets"]:
         return
     location = {"LocationConstraint": REGION}
-    for bucket in ("FILES_BUCKET", "REPORTS_BUCKET"):
+    for bucket in _BUCKETS:
         s3.create_bucket(Bucket=os.environ[bucket], CreateBucketConfiguration=location)
 
 
 def _make_queue(sqs: Any, queue: str) -> str:
-    fifo = queue == "payments"
-    made = sqs.create_queue(
-        QueueName=f"{STACK}-{queue}" + (".fifo" if fifo else ""),
-        Attributes={"FifoQueue": "true"} if fifo else {},
-    )
+    made = sqs.create_queue(QueueName=_queue_name(queue), Attributes=_queue_kind(queue))
     url: str = made["QueueUrl"]
     return url
+
+
+def _queue_name(queue: str) -> str:
+    return f"{STACK}-{queue}" + (".fifo" if queue == "payments" else "")
+
+
+def _queue_kind(queue: str) -> dict[str, str]:
+    return {"FifoQueue": "true"} if queue == "payments" else {}

@@ -6,14 +6,15 @@ from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.account import Account
-from chalicelib.domain.payment import Payment
+from chalicelib.domain.allocation import Line
+from chalicelib.domain.payment import Payment, Refund, Token, Vend
 from chalicelib.domain.plan import Plan
 from chalicelib.domain.tariff import AccessRate, Rate, Tariff
 from chalicelib.services.ports import DeviceState
@@ -148,7 +149,7 @@ def test_every_field_of_a_stored_value_has_its_attribute(row: type[Table]) -> No
     if row is models.SiteRow:
         return  # its key is made of two fields
     missing = {field.name for field in fields(row.record)} - set(row.get_attributes())
-    assert not missing
+    assert not missing - {"stored"}  # a payment's, which is how it was read
 
 
 RATE = Rate(examples.LONG_AGO, Fraction(2_500, 3), AccessRate(15_000, 7), 1_000)
@@ -198,5 +199,6 @@ def test_a_value_that_is_empty_but_not_by_default_is_written() -> None:
 
 
 def test_no_stored_dataclass_has_a_float() -> None:
-    for record in (Payment, Account, Plan, Tariff):
+    for record in (Line, Vend, Token, Refund, Account, Plan, Tariff):
         attributes_of(record)  # raises where there is no exact attribute
+    assert float not in get_type_hints(Payment).values()
