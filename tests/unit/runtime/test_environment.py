@@ -106,4 +106,5 @@ def test_a_worker_loads_neither_routes_nor_channels() -> None:
     )
     worker = {**os.environ, "SERVES_ROUTES": "no", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([sys.executable, "-c", program], env=worker, capture_output=True)
-    assert done.stdout.decode().split() == ["True", "chalicelib.api", "chalicelib.api.workers"]
+    loaded = ["chalicelib.api", "chalicelib.api.bare", "chalicelib.api.workers"]
+    assert done.stdout.decode().split() == ["True", *loaded]
