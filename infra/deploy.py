@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.deployment import changes, kept
 from infra.deployment.checks import ChecksFailed, check
-from infra.deployment.kept import AmbiguousPool
+from infra.deployment.kept import AmbiguousPool, BeingDeleted
 from infra.deployment.releases import NoRelease, Releases, former, release_of
 from infra.deployment.smoke import SmokeTestFailed, smoke_test
 from infra.deployment.stacks import ChangeSet, DeploymentFailed, Stack
@@ -35,6 +35,17 @@ Template = dict[str, Any]
 
 _HALF_MADE = "ROLLBACK_COMPLETE"
 """What a first deployment that failed leaves: a stack that can only be removed."""
+
+
+_REMOVE_FIRST = "Remove it first (make destroy); the stack's events name what stood in the way."
+_GO_ON = "CloudFormation console → the stack → Stack actions → Continue update rollback."
+STUCK = {
+    "DELETE_FAILED": _REMOVE_FIRST,
+    "ROLLBACK_FAILED": _REMOVE_FIRST,
+    "IMPORT_ROLLBACK_FAILED": _GO_ON,
+    "UPDATE_ROLLBACK_FAILED": _GO_ON,
+}
+"""Where a stack cannot be changed before a person has done something, and what."""
 
 
 class Refused(Exception):
@@ -81,6 +92,7 @@ def deploy(order: Order, package: Package, template: Template, operator: Operato
     operator.say(f"Release {release} to {order.target.describe()}")
     releases, stack = Releases(order.target), Stack(order.target)
     _refuse_while_busy(stack)
+    _refuse_where_stuck(stack)
     if releases.ensure_bucket():
         operator.say(f"Made the bucket of releases, {order.target.bucket}.")
     releases.keep(release, package, template)
@@ -101,6 +113,7 @@ def rollback(order: Order, operator: Operator, release: str | None = None) -> st
     if not stack.exists():
         raise NoRelease(f"There is no stack: {order.target.describe()}.")
     _refuse_while_busy(stack)
+    _refuse_where_stuck(stack)
     present = stack.parameters().get("Release", "")
     release = release or former(releases.deployments(), present)
     operator.say(f"Back from release {present} to {release} on {order.target.describe()}")
@@ -134,7 +147,7 @@ def destroy(order: Order, operator: Operator) -> list[kept.Kept]:
     for command in kept.removals(stays):
         operator.say(f"  {command}")
     operator.say(f"  {order.target.bucket}: empty it in the S3 console (all versions), then delete")
-    operator.say("A deployment of the same stage takes all of it over again.")
+    operator.say("A deployment of this stage takes tables, buckets, secrets and staff over.")
     return stays
 
 
@@ -212,6 +225,12 @@ def _refuse_while_busy(stack: Stack) -> None:
     status = stack.status() or ""
     if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
         raise Refused(f"Somebody is at it: the stack is {status}.")
+
+
+def _refuse_where_stuck(stack: Stack) -> None:
+    status = stack.status()
+    if status in STUCK:
+        raise Refused(f"The stack is {status}. {STUCK[status]}")
 
 
 def _clear_half_made(stack: Stack, operator: Operator) -> None:
@@ -326,7 +345,15 @@ def main() -> None:
             f"Go back with: make rollback STAGE={given.stage}"
         )
     except (
-        *(AmbiguousPool, ChecksFailed, DeploymentFailed, NoRelease, NoTarget, PackageError),
+        *(
+            AmbiguousPool,
+            BeingDeleted,
+            ChecksFailed,
+            DeploymentFailed,
+            NoRelease,
+            NoTarget,
+            PackageError,
+        ),
         *(Refused, BotoCoreError, ClientError),
     ) as error:
         sys.exit(str(error))

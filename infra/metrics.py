@@ -218,6 +218,8 @@ METRICS = (
         "MessagesCrashed",
         "messages in which a worker met a bug",
         ("settle", "vend", "send-messages", "call-provider", "move"),
+        ("function", "version"),
+        series=2,
     ),
     Metric("RequestsFailed", "requests answered with 500 or 503", ("api",), ("code",), series=3),
 )

@@ -132,9 +132,18 @@ def _points(alarm: Alarm, samples: list[Sample], now: float, count: int) -> Poin
         else:
             expressions[part["Id"]] = part["Expression"]
     (returned,) = (part["Id"] for part in alarm["Metrics"] if part.get("ReturnData", True))
-    if returned in known:
-        return known[returned]
-    return _Math(known, count).of(expressions[returned])
+    while returned not in known:  # an expression may name others
+        name = next(
+            name
+            for name, text in expressions.items()
+            if name not in known and not _names_in(text) & {*expressions} - {*known}
+        )
+        known[name] = _Math(known, count).of(expressions[name])
+    return known[returned]
+
+
+def _names_in(expression: str) -> set[str]:
+    return {node.id for node in ast.walk(ast.parse(expression)) if isinstance(node, ast.Name)}
 
 
 def _aggregated(

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.domain.errors import MwangaError
+from chalicelib.runtime import environment
 from chalicelib.runtime.log import place_of
 
 if TYPE_CHECKING:
@@ -194,6 +195,10 @@ def _done(body: str, wiring: Wiring, handle: Handle) -> bool:
             wiring.journal.event(
                 "message_crashed", error=type(error).__name__, place=place_of(error)
             )
-            wiring.journal.count("MessagesCrashed")
+            wiring.journal.count(
+                "MessagesCrashed",
+                function=environment.function_name(),
+                version=environment.function_version(),
+            )
             return False
     return True

@@ -99,6 +99,11 @@ def function_name() -> str:
     return os.environ.get("AWS_LAMBDA_FUNCTION_NAME") or "none"
 
 
+def function_version() -> str:
+    """The version of the function that this process is; ``none`` outside Lambda."""
+    return os.environ.get("AWS_LAMBDA_FUNCTION_VERSION") or "none"
+
+
 def stage() -> str:
     """The name of the deployment, for log lines; ``local`` where none is set."""
     return os.environ.get("MWANGA_STAGE") or "local"

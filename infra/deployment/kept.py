@@ -29,6 +29,10 @@ class AmbiguousPool(Exception):
     """Several user pools have the name of ours. The text says which."""
 
 
+class BeingDeleted(Exception):
+    """Something of ours is scheduled for deletion. The text says what, and how it is kept."""
+
+
 @dataclass(frozen=True)
 class Kept:
     """One thing that outlives its stack."""
@@ -43,7 +47,6 @@ _REMOVALS = {
         "aws dynamodb wait table-exists --table-name $it",
         "aws dynamodb delete-table --table-name $it",
     ),
-    "AWS::S3::Bucket": ("aws s3 rb --force s3://$it",),
     "AWS::SecretsManager::Secret": (
         "aws secretsmanager delete-secret --recovery-window-in-days 30 --secret-id $it",
     ),
@@ -58,11 +61,20 @@ _REMOVALS = {
 }
 
 
+_SHARED = {"AWS::ApiGateway::Account", "AWS::IAM::Role"}
+"""The setting by which API Gateway may write logs, and its role: one for all APIs of an account and
+a region, so the other stages need them."""
+
+
 def removals(stays: Iterable[Kept]) -> Iterator[str]:
     """How a person removes what stays for good, one command of a shell for each kind of thing."""
     for kind, things in groupby(stays, key=lambda kept: kept.kind):
         names = " ".join(kept.physical_id for kept in things)
-        if kind in _REMOVALS:
+        if kind in _SHARED:
+            yield f"leave as long as any API is in the account and region, {kind}: {names}"
+        elif kind == "AWS::S3::Bucket":
+            yield f"in the S3 console, empty (all versions), then delete: {names}"
+        elif kind in _REMOVALS:
             yield f"for it in {names}; do {' && '.join(_REMOVALS[kind])}; done"
         elif kind != _GROUP:  # a group goes with its pool
             yield f"in the console, {kind}: {names}"
@@ -89,7 +101,7 @@ def left_over(target: Target, template: Template) -> list[dict[str, Any]]:
     """What of a template's retained resources exists already, as ``ResourcesToImport``.
 
     Raises:
-        AmbiguousPool: see there.
+        AmbiguousPool, BeingDeleted: see there.
     """
     return [*_Finder(target, template).found()]
 
@@ -159,6 +171,11 @@ class _Finder:
     def _secret(self, properties: Any) -> dict[str, str] | None:
         name = self._name(properties["Name"])
         secret = self._answered("secretsmanager", "describe_secret", SecretId=name)
+        if secret and secret.get("DeletedDate"):
+            raise BeingDeleted(
+                f"The secret {name} is on its way out, and its name is taken until then. Take it "
+                f"back first: aws secretsmanager restore-secret --secret-id {name}"
+            )
         return {"Id": secret["ARN"]} if secret else None
 
     def _user_pool(self, properties: Any) -> dict[str, str] | None:

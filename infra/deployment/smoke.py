@@ -79,7 +79,8 @@ def _asked(call: Call, release: str) -> Iterator[tuple[str, bool, Answer]]:
     yield "a payment that nobody signed is refused", right, unsigned
     nobody = {"email": f"{uuid4().hex}@smoke-test.invalid", "password": "not a password"}
     login = call("POST", "/auth/login", nobody)
-    right = login.status == 401 and login.body.get("code") == "invalid_credentials"
+    code = login.body.get("code") if isinstance(login.body, dict) else None
+    right = (login.status, code) == (401, "invalid_credentials")
     yield "a wrong password is refused", right, login
 
 

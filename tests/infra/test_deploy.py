@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import requests
+from moto import mock_aws
 
-from infra.deploy import Operator, Order, Refused, base_url, deploy, destroy, rollback
+from infra.deploy import STUCK, Operator, Order, Refused, base_url, deploy, destroy, rollback
 from infra.deployment import changes
 from infra.deployment.changes import Change
+from infra.deployment.kept import BeingDeleted, Kept, left_over, removals
 from infra.deployment.releases import (
     Deployment,
     NoRelease,
@@ -351,3 +354,38 @@ def test_a_smoke_test_says_all_that_is_wrong(
     assert sum(line.startswith("  ok") for line in told) == 4
     with pytest.raises(SmokeTestFailed):
         smoke_test(f"http://127.0.0.1:{free_port(0)}", "any", lambda line: None)
+
+
+def test_what_other_stages_need_is_not_to_be_removed_and_versions_go_by_hand() -> None:
+    stays = [
+        Kept("AWS::ApiGateway::Account", "account"),
+        Kept("AWS::IAM::Role", "logs-role"),
+        Kept("AWS::S3::Bucket", "reports"),
+    ]
+    said = list(removals(stays))
+    assert [line.partition(" ")[0] for line in said] == ["leave", "leave", "in"]
+    assert "all versions" in said[2]
+
+
+@mock_aws
+def test_a_secret_that_is_on_its_way_out_is_not_taken_over() -> None:
+    secrets = boto3.client("secretsmanager", region_name=REGION)
+    secrets.create_secret(Name="mwanga-trial/device-keys", SecretString="{}")
+    secrets.delete_secret(SecretId="mwanga-trial/device-keys", RecoveryWindowInDays=30)
+    resource = {
+        "Type": "AWS::SecretsManager::Secret",
+        "DeletionPolicy": "Retain",
+        "Properties": {"Name": {"Fn::Sub": "${AWS::StackName}/device-keys"}},
+    }
+    with pytest.raises(BeingDeleted, match="restore-secret"):
+        left_over(Target("mwanga-trial", REGION, None), {"Resources": {"Keys": resource}})
+
+
+@pytest.mark.parametrize("status", sorted(STUCK))
+def test_where_a_person_must_do_something_first_it_is_said_what(
+    monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    monkeypatch.setattr(Stack, "status", lambda _: status)
+    order = Order(Target("mwanga-trial", REGION, None), "trial")
+    with pytest.raises(Refused, match=r"make destroy|Continue update rollback"):
+        rollback(order, Operator(), "some-release")

@@ -186,6 +186,7 @@ def test_every_alarm_on_our_own_metrics_rings_in_a_test_of_its_fault(template: T
         if any(namespace == NAMESPACE for namespace, _, _ in series_of(alarm))
     }
     alike = {n for n in ours if n.startswith("vend-failures-")} - {"vend-failures-calin"}
+    alike |= {n for n in ours if n.endswith("-new-version-crashes")}  # see below
     of_aws = {"table-throttles"}  # ours is in it to be there; see below
     assert ours - alike - of_aws == ring
 
@@ -230,6 +231,10 @@ def samples(alarm: dict[str, Any], values: dict[str, Any]) -> list[Sample]:
         ("function-errors", {"Errors": (1, 0, 0)}, {"Errors": (0, 0, 0)}),
         *(
             (f"{worker}-new-version", {"Errors": (1, 0, 0)}, {"Errors": (0, 0, 0)})
+            for worker in ("settle", "vend", "send-messages", "call-provider", "move")
+        ),
+        *(
+            (f"{worker}-new-version-crashes", {"MessagesCrashed": (1,)}, {"MessagesCrashed": (0,)})
             for worker in ("settle", "vend", "send-messages", "call-provider", "move")
         ),
         ("function-throttles", {"Throttles": (10,)}, {"Throttles": (1,)}),

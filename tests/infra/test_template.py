@@ -204,7 +204,7 @@ class TestCanary:
         assert "DEPLOYMENT_STOP_ON_ALARM" in deployments["AutoRollbackConfiguration"]["Events"]
         assert [alarm["Name"]["Ref"] for alarm in deployments["AlarmConfiguration"]["Alarms"]] == [
             f"{worker}NewVersionAlarm",
-            "MessagesCrashedAlarm",
+            f"{worker}NewVersionCrashesAlarm",
         ]
 
     @pytest.mark.parametrize("worker", WORKERS)
@@ -224,12 +224,26 @@ class TestCanary:
         aliases = of_type(expanded, "AWS::Lambda::Alias").values()
         assert {alias["FunctionName"]["Ref"] for alias in aliases} == set(WORKERS)
 
+    @pytest.mark.parametrize("worker", WORKERS)
+    def test_another_watches_what_crashes_in_the_newest_version_alone(
+        self, expanded: Template, worker: str
+    ) -> None:
+        """What the version before it could not do either must not stop the one that mends it."""
+        alarm = expanded["Resources"][f"{worker}NewVersionCrashesAlarm"]["Properties"]
+        version = expanded["Resources"][f"{worker}Aliaslive"]["Properties"]["FunctionVersion"]
+        assert alarm["MetricName"] == "MessagesCrashed"
+        assert {item["Name"]: item["Value"] for item in alarm["Dimensions"]} == {
+            "function": {"Ref": worker},
+            "version": version,
+        }
+
     def test_codedeploy_may_turn_each_alias_and_nothing_else(self, template: Template) -> None:
         role = template["Resources"]["CanaryRole"]["Properties"]
         turning, _ = role["Policies"][0]["PolicyDocument"]["Statement"]
         assert {resource["Fn::Sub"].split(":function:")[1] for resource in turning["Resource"]} == {
-            template["Resources"][worker]["Properties"]["FunctionName"]["Fn::Sub"] + ":live"
+            template["Resources"][worker]["Properties"]["FunctionName"]["Fn::Sub"] + alias
             for worker in WORKERS
+            for alias in ("", ":live")
         }
 
 

@@ -52,7 +52,10 @@ class Parts:
         self.counted: list[str] = []
         self.context: list[dict[str, Any]] = [{}]
         self.journal = SimpleNamespace(
-            event=self._event, count=self.counted.append, about=self._about, bind=self._bind
+            event=self._event,
+            count=lambda metric, **_: self.counted.append(metric),
+            about=self._about,
+            bind=self._bind,
         )
 
     @contextmanager
