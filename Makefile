@@ -55,11 +55,14 @@ endif
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^Nothing/,$$d'
 
-# The end-to-end tests mostly wait, for timers and for vendors that keep silent; the other suites
-# use that time.
+# Two things at a time, where neither needs the other. The end-to-end tests mostly wait, for timers
+# and for vendors that keep silent; the other suites use that time.
 OUTPUT_APART := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
-test: lint package
-	@$(MAKE) --no-print-directory --jobs=2 $(OUTPUT_APART) e2e beside-e2e
+TWO := $(MAKE) --no-print-directory --jobs=2 $(OUTPUT_APART)
+test:
+	@$(TWO) $(READY) $(CHECKS_READY)
+	@$(TWO) package lint
+	@$(TWO) e2e beside-e2e
 
 beside-e2e: $(READY)
 	@$(MAKE) --no-print-directory tested-core
@@ -81,10 +84,11 @@ tested-core: $(READY)
 		tests/integration/services tests/integration/api --cov --cov-report=
 	@$(RUN) -m coverage report --include='chalicelib/domain/*,chalicelib/services/*' --fail-under=100
 
-# Tracing makes tests twice as slow, so it is left out where it would show nothing new.
+# Tracing makes tests slower, so it is left out where it would show nothing new. One more at a time
+# than there are processors, for many of these wait for servers and for processes of their own.
 tested-rest: $(READY) $(CHECKS_READY)
 	@echo "== everything around them, crashes, simulation and the built template"
-	@$(PYTEST) $(PARALLEL) --ignore=tests/unit/domain --ignore=tests/unit/services tests/unit \
+	@$(PYTEST) -n 3 --dist loadfile --ignore=tests/unit/domain --ignore=tests/unit/services tests/unit \
 		tests/integration/store tests/integration/crash tests/simulation tests/infra
 
 infra: $(CHECKS_READY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import hmac
 import json
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 from chalice.test import Client
 from moto import mock_aws
+from moto.dynamodb.models import dynamodb_backends
+from moto.secretsmanager.models import secretsmanager_backends
 
 from chalicelib.api.application import create_app
 from chalicelib.domain.account import Account
@@ -27,7 +30,7 @@ from infra.local import providers
 from infra.local.providers import PROVIDERS
 from tests.integration.api import described
 from tests.integration.company import FixedClock
-from tests.integration.conftest import Cloud, forget_clients, installed
+from tests.integration.conftest import ACCOUNT, REGION, Cloud, forget_clients, installed
 
 SECRET_KEY = "bc41ec9530f6dac86b1a29ab82edc5fb"
 TECHNICAL = {"secret_key": SECRET_KEY, "starting_code": 516959010}
@@ -154,7 +157,19 @@ def api(cloud: Cloud, clock: FixedClock) -> Iterator[Api]:
 
 
 def put_secrets(cloud: Cloud) -> None:
-    """The secrets of every installation here."""
+    """The secrets of every installation here: put once per process, others get a copy."""
+    backend = secretsmanager_backends[ACCOUNT][REGION]
+    if "secrets" not in _made:
+        _put_secrets(cloud)
+        _made["secrets"] = copy.deepcopy(backend.secrets)
+    backend.secrets = copy.deepcopy(_made["secrets"])
+
+
+_made: dict[str, Any] = {}
+"""What takes long to make, as moto has it."""
+
+
+def _put_secrets(cloud: Cloud) -> None:
     key = base64.b64encode(b"k" * 32).decode()
     cloud.put_secret("device-keys", {"current": "k1", "keys": {"k1": key}})
     cloud.put_secret("channels/direct", {"partners": {"demo": [PARTNER_SECRET]}})
@@ -206,8 +221,15 @@ class Standing:
 
 @pytest.fixture
 def place(api: Api) -> Place:
-    """See ``made_place``."""
-    return made_place(api)
+    """See ``made_place``: made once per process, each test whose first it is gets a copy."""
+    backend = dynamodb_backends[ACCOUNT][REGION]
+    if "place" not in _made:
+        place = made_place(api)
+        _made.update(place=place, tables=copy.deepcopy(backend.tables))
+        return place
+    backend.tables = copy.deepcopy(_made["tables"])
+    made: Place = _made["place"]
+    return made
 
 
 @pytest.fixture(scope="module")
