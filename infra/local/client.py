@@ -315,6 +315,12 @@ class Fakes:
         if answer.status >= 300:
             raise RuntimeError(f"the fakes refused the fault: {answer}")
 
+    def rotate(self, vendor: str, **credentials: str) -> None:
+        """Have a vendor accept these credentials from now on, and no others."""
+        answer = self._control.call("POST", "/credentials", {"vendor": vendor, **credentials})
+        if answer.status >= 300:
+            raise RuntimeError(f"the fakes refused the credentials: {answer}")
+
     def clear(self) -> None:
         """Let everything work again."""
         self._control.call("DELETE", "/faults")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -114,7 +113,7 @@ def test_redriving_dead_letters_has_no_effect(
         cloud, "messages-dead", {"payment_id": payment_id, "number": 1, "customer_id": customer_id}
     )
     for queue in ("payments", "vends", "messages"):
-        redrive(cloud, queue)
+        redrive(cloud, queue, DestinationArn=arn_of(cloud, queue))  # they died in no queue
     for queue in ("payments", "vends", "messages"):
         for name in (queue, f"{queue}-dead"):
             wait_until_empty(cloud, name)
@@ -129,21 +128,17 @@ def wait_until_empty(cloud: Cloud, queue: str) -> None:
     wait_for(lambda: depth(cloud, queue), lambda left: left == 0, f"{queue} is empty")
 
 
-def redrive(cloud: Cloud, queue: str) -> None:
-    """What the button in the console does; the emulator has no such button."""
-    sqs, urls = cloud.aws("sqs"), cloud.stack["queues"]
-    while received := sqs.receive_message(
-        QueueUrl=urls[f"{queue}-dead"],
-        MaxNumberOfMessages=10,
-        MessageSystemAttributeNames=["MessageGroupId"],
-    ).get("Messages"):
-        for message in received:
-            group = message.get("Attributes", {}).get("MessageGroupId")
-            fifo = {"MessageGroupId": group, "MessageDeduplicationId": unique()} if group else {}
-            send(cloud, queue, json.loads(message["Body"]), **fifo)
-            sqs.delete_message(
-                QueueUrl=urls[f"{queue}-dead"], ReceiptHandle=message["ReceiptHandle"]
-            )
+def redrive(cloud: Cloud, queue: str, **more: str) -> None:
+    """What the button in the console does, and the command in the runbook."""
+    dead = arn_of(cloud, f"{queue}-dead")
+    assert cloud.aws("sqs").start_message_move_task(SourceArn=dead, **more)["TaskHandle"]
+
+
+def arn_of(cloud: Cloud, queue: str) -> str:
+    url = cloud.stack["queues"][queue]
+    asked = cloud.aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    arn: str = asked["Attributes"]["QueueArn"]
+    return arn
 
 
 def test_a_message_of_a_payment_that_is_not_there_does_no_harm(cloud: Cloud) -> None:

@@ -212,6 +212,61 @@ def test_partner_and_path_secrets_are_rotated_without_losing_a_payment(
         cloud.partner.secret = old
 
 
+@pytest.mark.parametrize(
+    ("vendor", "credential", "found"),
+    [
+        ("calin", "password", ["not_offered", "not_offered"]),
+        ("sunking", "client_secret", ["authentication_failed", "ok"]),
+    ],
+)
+def test_a_manufacturers_credentials_are_rotated_and_every_payment_vends_once(
+    cloud: Cloud, company: Company, vendor: str, credential: str, found: list[str]
+) -> None:
+    """One before, one between and one after. In the end the old credentials sell nothing."""
+    household = company.meter() if vendor == "calin" else company.remote_shs(manufacturer=vendor)
+    amount = "500.00" if vendor == "calin" else "700.00"
+    name, workers = f"manufacturers/{vendor}", ("vend", "check_manufacturer")
+    before = secret_of(cloud, name)
+    after = {**before, credential: unique("new-")}
+
+    def pay() -> str:
+        reference = unique("ref-")
+        assert cloud.partner.pay(household.serial_number, amount, reference).status == 202
+        return cloud.partner.payment_id(reference)
+
+    def vended(payment_id: str) -> None:
+        assert cloud.wait_for_payment(payment_id, {"completed"})["tokens"]
+
+    try:
+        vended(pay())
+        with paused(cloud, f"/pauses/manufacturers/{vendor}", "vend", "sweep"):
+            between = pay()
+            cloud.wait_for_payment(between, {"vending"})
+            cloud.fakes.rotate(vendor, **after)
+            start_fresh(cloud, "check_manufacturer")
+            with_the_old = checked(cloud, vendor)
+            rewrite_secret(cloud, name, after, *workers)
+            assert [with_the_old, checked(cloud, vendor)] == found
+            assert len(cloud.fakes.issued(vendor, household.serial_number)) == 1
+        sweep_now(cloud, between)
+        vended(between)
+        vended(pay())
+        assert len(cloud.fakes.issued(vendor, household.serial_number)) == 3
+    finally:
+        cloud.fakes.rotate(vendor, **before)
+        rewrite_secret(cloud, name, before, *workers)
+
+
+def checked(cloud: Cloud, vendor: str) -> str:
+    """What the check of a manufacturer's secret says."""
+    answer = cloud.aws("lambda").invoke(
+        FunctionName=cloud.stack["functions"]["check_manufacturer"],
+        Payload=json.dumps({"manufacturer": vendor}).encode(),
+    )
+    code: str = json.loads(answer["Payload"].read())["code"]
+    return code
+
+
 def test_devices_of_an_older_key_work_on_after_the_keys_are_rotated(
     cloud: Cloud, company: Company
 ) -> None:

@@ -509,6 +509,18 @@ class TestCalin:
         answer = buy(fakes, **change)
         assert (answer.status, answer.json()["result_code"]) == (200, "02")
 
+    def test_its_credentials_can_be_changed_and_the_old_ones_are_then_wrong(
+        self, fakes: Running
+    ) -> None:
+        url = f"{fakes.control}/credentials"
+        new = {"user_id": "U1", "password": "another"}
+        assert call("POST", url, {"vendor": "calin", "user_id": "U1"}).status == 422
+        assert call("POST", url, {"vendor": "nobody", **new}).status == 422
+        assert buy(fakes).json()["result_code"] == 0
+        assert call("POST", url, {"vendor": "calin", **new}).status == 204
+        assert buy(fakes).json()["result_code"] == "02"
+        assert buy(fakes, password="another").json()["result_code"] == 0
+
     def test_an_unknown_meter_is_told(self, fakes: Running) -> None:
         answer = buy(fakes, meter_id="00000123456")
         assert (answer.status, answer.json()["result_code"]) == (200, 3)

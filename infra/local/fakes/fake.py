@@ -105,6 +105,15 @@ class Provider(Fake, Protocol):
 
 
 @runtime_checkable
+class Rotating(Protocol):
+    """What a fake also offers whose credentials can be changed while it runs."""
+
+    def rotate(self, settings: Settings) -> None:
+        """Accept these credentials from now on, and no others; who is logged in is no longer."""
+        ...
+
+
+@runtime_checkable
 class OverTls(Protocol):
     """What a fake also offers that is served over TLS."""
 

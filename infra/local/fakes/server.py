@@ -20,6 +20,7 @@ from infra.local.fakes.fake import (
     OverTls,
     Provider,
     Request,
+    Rotating,
     timestamp,
 )
 from infra.local.fakes.faults import (
@@ -100,6 +101,7 @@ class Fakes:
         ports: list[tuple[Fake, int]] = [*vendors.items(), *providers.items()]
         self.faults = faults
         self.own_faults = {fake.key: fake.own_faults for fake, _ in ports}
+        self.rotating = {fake.key: fake for fake, _ in ports if isinstance(fake, Rotating)}
         self.addresses = {
             fake.key: Address(port, _fake_handler(fake, self), _tls_of(fake))
             for fake, port in ports
@@ -309,6 +311,7 @@ def _control_handler(fakes: Fakes) -> type[_Handler]:
             routes: dict[tuple[str, str], Callable[[], Answer]] = {
                 ("POST", "/_control/faults"): self._add_fault,
                 ("DELETE", "/_control/faults"): self._clear_faults,
+                ("POST", "/_control/credentials"): self._rotate,
                 ("GET", "/_control/vends"): lambda: self._vends(query),
                 ("GET", "/_control/refunds"): lambda: self._refunds(query),
                 **self._controls(),
@@ -328,6 +331,18 @@ def _control_handler(fakes: Fakes) -> type[_Handler]:
 
         def _clear_faults(self) -> Answer:
             fakes.clear_faults()
+            return Answer(204, b"")
+
+        def _rotate(self) -> Answer:
+            """``{"vendor": …, …}``: what else is there are the credentials from now on."""
+            wanted = _json(self.body())
+            vendor = wanted.pop("vendor", None) if isinstance(wanted, dict) else None
+            if vendor not in fakes.rotating:
+                return Answer.of({"error": f"vendor: one of {', '.join(fakes.rotating)}"}, 422)
+            try:
+                fakes.rotating[vendor].rotate(wanted)
+            except KeyError as missing:
+                return Answer.of({"error": f"{missing} is missing"}, 422)
             return Answer(204, b"")
 
         def _vends(self, query: Mapping[str, str]) -> Answer:

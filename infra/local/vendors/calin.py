@@ -37,8 +37,12 @@ class Calin:
     own_faults: frozenset[Fault] = frozenset()
 
     def __init__(self, settings: Settings, faults: Faults) -> None:
-        self._credentials = (settings["user_id"], settings["password"])
         self._tokens = Digits(20)
+        self.rotate(settings)
+
+    def rotate(self, settings: Settings) -> None:
+        """See :class:`~infra.local.fakes.fake.Rotating`."""
+        self._credentials = (settings["user_id"], settings["password"])
 
     def read(self, request: Request) -> Order | Answer:
         """See :class:`~infra.local.fakes.fake.Fake`. What cannot be read is HTTP 4xx."""

@@ -54,8 +54,12 @@ class SunKing:
     own_faults: frozenset[Fault] = frozenset()
 
     def __init__(self, settings: Settings, faults: Faults) -> None:
-        self._credentials = (settings["client_id"], settings["client_secret"])
         self._tokens = Digits(12)
+        self.rotate(settings)
+
+    def rotate(self, settings: Settings) -> None:
+        """See :class:`~infra.local.fakes.fake.Rotating`."""
+        self._credentials = (settings["client_id"], settings["client_secret"])
         self._sessions = Sessions()
 
     def read(self, request: Request) -> Order | Answer:
