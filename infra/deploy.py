@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
@@ -166,9 +168,10 @@ def _bring_to(
         _agree(order, stack, change_set, operator)
         stack.execute(change_set, operator.say)
         releases.note(release, back=back)
+    url = base_url(order, stack.outputs(), operator.say)
     operator.say("Smoke test:")
-    smoke_test(base_url(order, stack), release, operator.say)
-    operator.say(f"Release {release} is at work at {base_url(order, stack)}")
+    smoke_test(url, release, operator.say)
+    operator.say(f"Release {release} is at work at {url}")
 
 
 def _parameters(order: Order, stack: Stack, template: Template, release: str) -> dict[str, str]:
@@ -260,14 +263,29 @@ def _take_over(order: Order, releases: Releases, template: Template, operator: O
     stack.execute(change_set, operator.say)
 
 
-def base_url(order: Order, stack: Stack) -> str:
-    """The address of the API. An emulator serves no domain, whatever the stack's output says."""
+def base_url(order: Order, outputs: Mapping[str, str], say: Callable[[str], None]) -> str:
+    """Where the API can be asked now.
+
+    An emulator serves no domain, whatever the stack's output says. A domain that nobody has made
+    known yet, as after a first deployment, leads nowhere: the API's own address is asked then.
+    """
     if order.base_url:
         return order.base_url
-    outputs = stack.outputs()
     if order.target.endpoint:
         return order.target.endpoint + path_of(outputs["RestAPIId"])
-    return outputs["ApiUrl"]
+    url = outputs["ApiUrl"]
+    domain = urlsplit(url).hostname or ""
+    if "DomainTarget" in outputs and not _is_known(domain):
+        say(f"{domain} leads nowhere yet: make a CNAME from it to {outputs['DomainTarget']}.")
+        return outputs["EndpointURL"].rstrip("/")
+    return url
+
+
+def _is_known(domain: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(domain, 443))
+    except OSError:
+        return False
 
 
 def _messages_in(target: Target, resources: Mapping[str, tuple[str, str]]) -> list[tuple[str, int]]:

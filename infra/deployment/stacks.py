@@ -194,6 +194,11 @@ class Stack:
     # --- waiting -----------------------------------------------------------------------------
 
     def _wait_for_end(self, seen: set[str], say: Say, named: str | None = None) -> str | None:
+        """The status at the end; ``None`` where the stack is gone.
+
+        Just after it was asked to, a stack may not have begun, and still be at the end of what was
+        before. Whatever it does, it tells events of.
+        """
         told = set(seen)
         for _ in self._while_waiting("the stack"):
             status = self.status()
@@ -201,7 +206,7 @@ class Stack:
                 if event["EventId"] not in told:
                     told.add(event["EventId"])
                     say(_line_of(event))
-            if status is None or not status.endswith("_IN_PROGRESS"):
+            if status is None or (told > seen and not status.endswith("_IN_PROGRESS")):
                 return status
         raise AssertionError  # the waiting raises first
 

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ class Installation:
         return deploy(self.order(**more), self.package, given, operator)
 
     def health(self) -> Any:
-        url = base_url(self.order(), self.stack)
+        url = base_url(self.order(), self.stack.outputs(), print)
         return requests.get(f"{url}/health", timeout=60).json()
 
     def names(self, kind: str) -> set[str]:
@@ -348,12 +349,53 @@ def test_a_smoke_test_says_all_that_is_wrong(
     first: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infra.deployment.smoke.PATIENCE", 0)
-    url, told = base_url(first.order(), first.stack), []
+    url, told = base_url(first.order(), first.stack.outputs(), print), []
     with pytest.raises(SmokeTestFailed, match="as release another"):
         smoke_test(url, "another", told.append)
     assert sum(line.startswith("  ok") for line in told) == 4
     with pytest.raises(SmokeTestFailed):
         smoke_test(f"http://127.0.0.1:{free_port(0)}", "any", lambda line: None)
+
+
+def test_until_its_domain_is_known_the_api_is_asked_at_its_own_address() -> None:
+    order = Order(Target("mwanga-trial", REGION, None), "trial")
+    own = "https://a1b2c3.execute-api.eu-west-1.amazonaws.com/api"
+    target = "d-1234.execute-api.eu-west-1.amazonaws.com"
+
+    def with_domain(domain: str) -> dict[str, str]:
+        return {
+            "ApiUrl": f"https://{domain}/api",
+            "EndpointURL": f"{own}/",
+            "DomainTarget": target,
+        }
+
+    told: list[str] = []
+    assert base_url(order, with_domain("pay.mwanga.invalid"), told.append) == own
+    assert told == [f"pay.mwanga.invalid leads nowhere yet: make a CNAME from it to {target}."]
+    assert base_url(order, with_domain("localhost"), told.append) == "https://localhost/api"
+    without = {"ApiUrl": own, "EndpointURL": f"{own}/"}
+    assert base_url(order, without, told.append) == own
+    assert len(told) == 1
+
+
+def test_a_stack_that_has_not_begun_yet_is_waited_for(
+    first: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just after it was asked to change, it may still show how it was before."""
+    stack = Stack(first.target)
+    statuses = iter(["UPDATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
+    event = {
+        "EventId": "e1",
+        "Timestamp": datetime(2026, 3, 10, tzinfo=UTC),
+        "ResourceStatus": "UPDATE_ROLLBACK_COMPLETE",
+        "LogicalResourceId": "mwanga",
+        "ResourceType": "AWS::CloudFormation::Stack",
+    }
+    events = iter([[], [], [event]])
+    monkeypatch.setattr(stack, "status", lambda: next(statuses))
+    monkeypatch.setattr(stack, "_events", lambda name: next(events))
+    monkeypatch.setattr(stack, "_pause", 0)
+    assert stack._wait_for_end(set(), lambda line: None) == "UPDATE_ROLLBACK_COMPLETE"
 
 
 def test_what_other_stages_need_is_not_to_be_removed_and_versions_go_by_hand() -> None:
