@@ -6,12 +6,14 @@ import csv
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from infra.local.client import Cloud, wait_for
+from chalicelib.services.reports.make import CLOSE_AFTER
+from infra.local.client import Cloud, now, wait_for
 from tests.e2e.books import money_report, whole_pass
-from tests.e2e.company import Company, day, unique
+from tests.e2e.company import NAIROBI, Company, day, unique
 from tests.e2e.lambdas import invoke
 from tests.e2e.test_refunds import paid_by_checkout, when_it_is_time
 
@@ -87,19 +89,20 @@ def test_what_was_paid_today_is_in_the_report_with_where_it_went(
 
 
 def test_the_day_that_ended_is_closed_by_itself_and_kept(cloud: Cloud, company: Company) -> None:
-    yesterday = f"day-{day(-1)}"
+    # For a quarter of an hour after midnight the day before is the last that is closed.
+    ended = ((now() - CLOSE_AFTER).astimezone(NAIROBI).date() - timedelta(days=1)).isoformat()
 
     def closed() -> dict[str, Any]:
         invoke(cloud, "reconcile")
-        body: dict[str, Any] = cloud.staff("finance").get(f"/reports/{yesterday}").body
+        body: dict[str, Any] = cloud.staff("finance").get(f"/reports/day-{ended}").body
         return body
 
     report = wait_for(closed, lambda body: body.get("state") == "done", "a day is closed", 60)
     text = cloud.staff("finance").get(report["files"][0]["path"]).body
-    key = f"days/{day(-1)[:4]}/{day(-1)}.txt"
+    key = f"days/{ended[:4]}/{ended}.txt"
     assert kept(cloud, key).decode() == text
     assert report["sentence"] in text
-    assert b'"figures":' in kept(cloud, f"closings/{day(-1)}.json")
+    assert b'"figures":' in kept(cloud, f"closings/{ended}.json")
 
 
 @contextmanager
