@@ -310,16 +310,11 @@ class Fakes:
 
     def order(self, vendor: str, fault: str, times: int = 1, **more: Any) -> None:
         """Let the vendor's next calls fail in that way."""
-        body = {"vendor": vendor, "fault": fault, "times": times, **more}
-        answer = self._control.call("POST", "/faults", body)
-        if answer.status >= 300:
-            raise RuntimeError(f"the fakes refused the fault: {answer}")
+        self._done("/faults", {"vendor": vendor, "fault": fault, "times": times, **more})
 
     def rotate(self, vendor: str, **credentials: str) -> None:
         """Have a vendor accept these credentials from now on, and no others."""
-        answer = self._control.call("POST", "/credentials", {"vendor": vendor, **credentials})
-        if answer.status >= 300:
-            raise RuntimeError(f"the fakes refused the credentials: {answer}")
+        self._done("/credentials", {"vendor": vendor, **credentials})
 
     def clear(self) -> None:
         """Let everything work again."""
@@ -356,10 +351,7 @@ class Fakes:
         return self._webhook_status("/paystack/refund-webhook", body)
 
     def _webhook_status(self, path: str, body: Mapping[str, Any]) -> int | None:
-        answer = self._control.call("POST", path, body)
-        if answer.status >= 300:
-            raise RuntimeError(f"the fakes did not do it: {answer}")
-        status: int | None = answer.body["webhook_status"]
+        status: int | None = self._done(path, body)["webhook_status"]
         return status
 
     def have(self, provider: str, what: str, body: Mapping[str, Any]) -> Any:
@@ -368,7 +360,10 @@ class Fakes:
         Raises:
             RuntimeError: it was not done.
         """
-        answer = self._control.call("POST", f"/{provider}/{what}", body)
+        return self._done(f"/{provider}/{what}", body)
+
+    def _done(self, path: str, body: Any) -> Any:
+        answer = self._control.call("POST", path, body)
         if answer.status >= 300:
             raise RuntimeError(f"the fakes did not do it: {answer}")
         return answer.body

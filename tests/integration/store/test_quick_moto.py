@@ -21,7 +21,8 @@ ITEM = {
     "yes": {"BOOL": True},
     "nothing": {"NULL": True},
     "list": {"L": [{"S": "a"}, {"M": {"b": {"N": "-1"}, "c": {"L": []}}}]},
-    "map": {"M": {"empty": {"M": {}}, "text": {"S": "Mérida £ 💡"}}},
+    "map": {"M": {"empty": {"M": {}}, "text": {"S": ""}}},
+    "not ascii": {"S": "Mérida £ 💡"},
 }
 AGAIN = {
     "TableName": TABLE,
@@ -49,10 +50,7 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("update_item", CHANGE),
     ("update_item", {**CHANGE, "Key": {"payment_id": {"S": "p-3"}}}),
     ("transact_write_items", {"TransactItems": [{"Put": {"TableName": TABLE, "Item": ITEM}}]}),
-    (
-        "transact_write_items",
-        {"TransactItems": [{"Put": AGAIN}]},
-    ),
+    ("transact_write_items", {"TransactItems": [{"Put": AGAIN}]}),
     (
         "query",
         {
